@@ -1,0 +1,4 @@
+//! The eBPF machine: instructions, assembler, disassembler, tables of helpers and kinds, interpreter. Pure: no I/O.
+#![forbid(unsafe_code)]
+
+pub mod insn;

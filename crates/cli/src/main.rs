@@ -1,0 +1,2 @@
+//! `fathom`: commands, help, exit codes.
+fn main() {}

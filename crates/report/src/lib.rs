@@ -1,0 +1,1 @@
+//! Values to text, JSON lines, histograms, tables and pictures.

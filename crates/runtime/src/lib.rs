@@ -1,0 +1,1 @@
+//! A tracing session: load, attach, consume, decode, symbolise, print.

@@ -1,0 +1,1 @@
+//! Support for tests: recorded kernels, interpreted sessions, golden files.

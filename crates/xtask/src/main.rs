@@ -1,0 +1,2 @@
+//! Project tasks: `cargo xtask test`, `bench`, `gen`, `dist`.
+fn main() {}
