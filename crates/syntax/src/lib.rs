@@ -2,4 +2,17 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod diag;
+pub mod dump;
+pub mod fmt;
+pub mod parse;
+pub mod render;
+pub mod source;
 pub mod span;
+
+pub use diag::{has_errors, Diagnostic, Severity};
+pub use dump::dump;
+pub use fmt::format;
+pub use parse::{parse, parse_expr, parse_type};
+pub use render::render;
+pub use source::{Position, SourceFile, SourceMap};
