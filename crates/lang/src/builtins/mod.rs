@@ -1,0 +1,64 @@
+//! Builtin values, functions and aggregations as rows: one row is the whole of a builtin. Families are files beside this one.
+
+use crate::analyse::call::CallContext;
+use crate::lower::{Lower, LowerError, Operand};
+use crate::types::Type;
+use fathom_syntax::ast::Expr;
+
+/// How a builtin may be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// `name` or `name()`.
+    Value,
+    /// `name(args)` only.
+    Function,
+    /// `name`, or `name(args)` with optional arguments (`kstack`, `nsecs`, `pid`).
+    Either,
+    /// `@m = name(args)` only.
+    Aggregation,
+}
+
+/// One builtin.
+pub struct Builtin {
+    /// Name as written in scripts.
+    pub name: &'static str,
+    /// How it may be written.
+    pub form: Form,
+    /// Signatures in the language's own syntax, e.g. `string str(ptr[, len])`; shown in docs and in errors.
+    pub signature: &'static str,
+    /// Fewest and most arguments.
+    pub args: (u8, u8),
+    /// Changes the system: needs `--unsafe`.
+    pub is_unsafe: bool,
+    /// The result is of no use without a side effect (a warning `Return value discarded.` when a statement drops the value of a pure one).
+    pub pure_value: bool,
+    /// Checks the arguments and gives the result's type. Argument types are in the context; `Type::Unknown` ones are not complained about.
+    /// Called again in each round of inference.
+    pub infer: fn(&mut CallContext<'_>) -> Type,
+    /// Emits code and gives the result.
+    pub lower: fn(&mut Lower<'_>, &Expr, &[Expr]) -> Result<Operand, LowerError>,
+    /// One paragraph for the docs.
+    pub doc: &'static str,
+    /// A script that shows it, run as a test.
+    pub example: &'static str,
+}
+
+impl std::fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Builtin({})", self.name)
+    }
+}
+
+/// Looks a builtin up by name (`__builtin_NAME` is the same as `NAME`).
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    let name = name.strip_prefix("__builtin_").unwrap_or(name);
+    rows().find(|b| b.name == name)
+}
+
+/// All builtins, family by family.
+pub fn rows() -> impl Iterator<Item = &'static Builtin> {
+    FAMILIES.iter().flat_map(|f| f.iter())
+}
+
+/// The families; each is a file.
+static FAMILIES: &[&[Builtin]] = &[];
