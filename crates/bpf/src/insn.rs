@@ -27,4 +27,20 @@ impl Insn {
     pub const fn src(self) -> u8 {
         self.regs >> 4
     }
+
+    /// The 8 bytes of a little-endian machine.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        let (o, i) = (self.off.to_le_bytes(), self.imm.to_le_bytes());
+        [self.code, self.regs, o[0], o[1], i[0], i[1], i[2], i[3]]
+    }
+
+    /// An instruction of its 8 bytes on a little-endian machine.
+    pub const fn from_bytes(b: [u8; 8]) -> Insn {
+        Insn {
+            code: b[0],
+            regs: b[1],
+            off: i16::from_le_bytes([b[2], b[3]]),
+            imm: i32::from_le_bytes([b[4], b[5], b[6], b[7]]),
+        }
+    }
 }

@@ -1,4 +1,7 @@
 //! The eBPF machine: instructions, assembler, disassembler, tables of helpers and kinds, interpreter. Pure: no I/O.
 #![forbid(unsafe_code)]
 
+pub mod helpers;
 pub mod insn;
+pub mod isa;
+pub mod kinds;
