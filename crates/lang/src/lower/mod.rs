@@ -1,0 +1,243 @@
+//! Lowering: the typed script to the functions of each BPF program, the maps, and what user space does with records.
+//!
+//! [`lower`] is the whole stage. [`Lower`] is the state while one unit (BPF program) is written; builtins get it. Its methods are
+//! spread over the files beside this one by subject.
+
+pub mod operand;
+pub mod shapes;
+
+mod aggregate;
+mod arch;
+mod args;
+mod arith;
+mod expr;
+mod flow;
+mod forloop;
+mod maps;
+mod memory;
+mod output;
+mod print;
+mod scratch;
+mod stack;
+mod stmt;
+mod strings;
+mod units;
+mod walk;
+
+pub use arch::x86_64 as machine;
+pub use operand::{LowerError, Operand, Place};
+pub use output::Output;
+
+use crate::analyse::store::TypeStore;
+use crate::facts::{Context, Facts, Feature};
+use crate::typed::{Const, Typed, TypedProbe};
+use crate::types::Type;
+use fathom_bpf::helpers::Helper;
+use fathom_bpf::kinds::ProgKind;
+use fathom_codegen::compile::{compile_unit, CodegenOptions, Trace};
+use fathom_codegen::ir::{Effect, Func, SrcLoc, Ty, Value};
+use fathom_codegen::program::{Program, Settings};
+use fathom_codegen::FuncBuilder;
+use fathom_syntax::ast::Expr;
+use fathom_syntax::diag::Diagnostic;
+use fathom_syntax::source::SourceMap;
+use fathom_syntax::span::Span;
+use scratch::FuncState;
+use std::sync::Arc;
+
+/// Bytes of `comm` (`TASK_COMM_LEN`).
+pub const COMM_LEN: u32 = 16;
+
+/// What the lowering has to know beside the script.
+#[derive(Clone, Copy, Debug)]
+pub struct LowerOptions {
+    /// `-k`: failed helpers are reported.
+    pub helper_warnings: bool,
+    /// How instructions are made.
+    pub codegen: CodegenOptions,
+}
+
+/// State of the unit being written: see the fields of the carrier that was chosen.
+pub struct UnitState {
+    /// Number of the unit in the program.
+    pub index: u32,
+    /// Program type.
+    pub kind: ProgKind,
+    /// What the program's context is.
+    pub context: Context,
+    /// May call sleeping helpers.
+    pub sleepable: bool,
+    /// How `probe` and `func` are known.
+    pub names: units::Names,
+}
+
+/// One unit being written.
+pub struct Lower<'a> {
+    /// The function being written.
+    pub b: FuncBuilder,
+    /// The script.
+    pub typed: &'a Typed,
+    /// Struct definitions.
+    pub store: &'a TypeStore,
+    /// The kernel.
+    pub facts: &'a dyn Facts,
+    /// Options.
+    pub options: &'a LowerOptions,
+    /// The clause.
+    pub probe: &'a TypedProbe,
+    /// The unit.
+    pub unit: UnitState,
+    /// Maps, actions, locations of the whole program.
+    pub out: &'a mut Output,
+    /// Finished functions beside the one being written: `None` until finished.
+    funcs: Vec<Option<Func>>,
+    /// The function being written.
+    func: FuncState,
+    sources: &'a SourceMap,
+}
+
+/// Lowers a script to a program.
+///
+/// # Errors
+/// Diagnostics, when something can't be expressed on this kernel or is too large for a BPF program.
+pub fn lower(
+    typed: &Typed,
+    store: &TypeStore,
+    facts: &dyn Facts,
+    sources: &SourceMap,
+    settings: Settings,
+    options: &LowerOptions,
+    trace: &mut dyn Trace,
+) -> Result<Program, Vec<Diagnostic>> {
+    let mut out = Output::new(typed, facts);
+    let mut diagnostics = Vec::new();
+    let mut units = Vec::new();
+    for probe in &typed.probes {
+        for plan in units::plan(probe, typed, facts, &mut out) {
+            let index = units.len() as u32;
+            let mut unit = plan.unit(index, probe);
+            match lower_unit(typed, store, facts, sources, options, probe, plan, index, &mut out) {
+                Err(error) => {
+                    let diagnostic = Diagnostic::error(error.span, error.message);
+                    diagnostics.push(match error.hint {
+                        Some(hint) => diagnostic.hint(hint),
+                        None => diagnostic,
+                    });
+                }
+                Ok(funcs) => match compile_unit(funcs, &options.codegen, trace) {
+                    Err(error) => diagnostics.push(Diagnostic::error(probe.span, error.to_string())),
+                    Ok(code) => {
+                        unit.insns = code.insns;
+                        unit.relocs = code.relocs;
+                        unit.funcs = code.funcs;
+                        unit.lines = code.lines;
+                        unit.stack_bytes = code.stack_bytes;
+                        units.push(unit);
+                    }
+                },
+            }
+        }
+    }
+    if diagnostics.is_empty() {
+        Ok(out.finish(units, settings, facts))
+    } else {
+        Err(diagnostics)
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything a unit is made of, called once")]
+fn lower_unit(
+    typed: &Typed,
+    store: &TypeStore,
+    facts: &dyn Facts,
+    sources: &SourceMap,
+    options: &LowerOptions,
+    probe: &TypedProbe,
+    plan: units::Plan,
+    index: u32,
+    out: &mut Output,
+) -> Result<Vec<Func>, LowerError> {
+    let loc = out.location(sources, &typed.expansions, probe.span);
+    let b = FuncBuilder::new(&plan.program_name(), &[Ty::Ptr], loc);
+    let select = plan.select.clone();
+    let mut l = Lower {
+        b,
+        typed,
+        store,
+        facts,
+        options,
+        probe,
+        unit: plan.into_state(index),
+        out,
+        funcs: vec![None],
+        func: FuncState::entry(typed.config.on_stack_limit()),
+        sources,
+    };
+    l.prepare_variables()?;
+    l.unit_body(&select)?;
+    l.finish_unit()
+}
+
+/// Questions about expressions, and small things that everything uses.
+impl Lower<'_> {
+    /// The program's context pointer.
+    pub fn ctx(&self) -> Value {
+        self.func.ctx
+    }
+
+    /// Type of an expression.
+    pub fn ty(&self, e: &Expr) -> Type {
+        self.typed.ty(e).clone()
+    }
+
+    /// The expression's value when it is an integer constant.
+    pub fn const_int(&self, e: &Expr) -> Option<i64> {
+        match self.typed.constant(e) {
+            Some(Const::Int(n)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// The expression's value when it is a string constant.
+    pub fn const_str(&self, e: &Expr) -> Option<Arc<[u8]>> {
+        match self.typed.constant(e) {
+            Some(Const::Str(s)) => Some(s.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the kernel has a facility.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.facts.has(feature)
+    }
+
+    /// What follows belongs to this source text.
+    pub fn set_span(&mut self, span: Span) {
+        let loc = self.loc_of(span);
+        self.b.set_loc(loc);
+    }
+
+    /// The location of a span in the program's table.
+    pub fn loc_of(&mut self, span: Span) -> SrcLoc {
+        self.out.location(self.sources, &self.typed.expansions, span)
+    }
+
+    /// Evaluates an expression to one register.
+    ///
+    /// # Errors
+    /// When it has no value of one register.
+    pub fn scalar(&mut self, e: &Expr) -> Result<Value, LowerError> {
+        let operand = self.expr(e)?;
+        self.to_scalar(operand, e.span)
+    }
+
+    /// Calls a helper without arguments whose result is the same for the whole run; equal calls are merged.
+    pub fn once_call(&mut self, helper: Helper) -> Value {
+        self.b.call(helper, &[], Effect::Once)
+    }
+
+    /// Calls a helper without arguments that reads changing state.
+    pub fn read_call(&mut self, helper: Helper) -> Value {
+        self.b.call(helper, &[], Effect::Read)
+    }
+}
