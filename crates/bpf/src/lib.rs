@@ -5,3 +5,4 @@ pub mod helpers;
 pub mod insn;
 pub mod isa;
 pub mod kinds;
+pub mod op;
