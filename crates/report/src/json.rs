@@ -220,8 +220,8 @@ fn key_part(out: &mut Vec<u8>, part: &Value) {
 fn push_stats(out: &mut Vec<u8>, stats: &Stats, div: u64) {
     object(out, |to| {
         to.key("count", |out| push_exact(out, Num::U(stats.count)));
-        to.key("average", |out| push_exact(out, stats.average().div(div)));
-        to.key("total", |out| push_exact(out, stats.total.div(div)));
+        to.key("average", |out| push_exact(out, stats.average().over(div)));
+        to.key("total", |out| push_exact(out, stats.total.over(div)));
     });
 }
 
@@ -248,7 +248,7 @@ fn push_series(out: &mut Vec<u8>, series: &TimeSeries, div: u64) {
         series.write_timestamp(at, out);
         out.extend_from_slice(b"\",\"value\":");
         match value {
-            Some(value) => push_exact(out, value.div(div)),
+            Some(value) => push_exact(out, value.over(div)),
             None => out.extend_from_slice(b"null"),
         }
         out.push(b'}');
@@ -257,11 +257,11 @@ fn push_series(out: &mut Vec<u8>, series: &TimeSeries, div: u64) {
 
 fn push_map_value(out: &mut Vec<u8>, value: &MapValue, div: u64) {
     match value {
-        MapValue::Plain(Value::Int(v)) => push_exact(out, Num::I(*v).div(div)),
-        MapValue::Plain(Value::Uint(v)) => push_exact(out, Num::U(*v).div(div)),
+        MapValue::Plain(Value::Int(v)) => push_exact(out, Num::I(*v).over(div)),
+        MapValue::Plain(Value::Uint(v)) => push_exact(out, Num::U(*v).over(div)),
         MapValue::Plain(v) => push_value(out, v),
-        MapValue::Int(v) => push_exact(out, v.div(div)),
-        MapValue::Avg(s) => push_exact(out, s.average().div(div)),
+        MapValue::Int(v) => push_exact(out, v.over(div)),
+        MapValue::Avg(s) => push_exact(out, s.average().over(div)),
         MapValue::Stats(s) => push_stats(out, s, div),
         MapValue::Hist(h) => push_buckets(out, h.buckets(), div),
         MapValue::Lhist(h) => push_buckets(out, h.buckets(), div),
@@ -384,5 +384,170 @@ impl<W: Write> Output for JsonOutput<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hist::Hist;
+    use crate::lhist::Lhist;
+
+    fn json(say: impl FnOnce(&mut JsonOutput<Vec<u8>>) -> io::Result<()>) -> String {
+        let mut output = JsonOutput::new(Vec::new());
+        say(&mut output).expect("a vector takes everything");
+        let text = String::from_utf8(output.into_inner()).expect("UTF-8");
+        for line in text.lines() {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        }
+        text.trim_end_matches('\n').to_string()
+    }
+
+    fn value(value: Value) -> String {
+        let text = json(|o| o.value(&value));
+        text.strip_prefix("{\"type\": \"value\", \"data\": ")
+            .and_then(|t| t.strip_suffix('}'))
+            .expect("a value")
+            .into()
+    }
+
+    fn map(map: &MapData) -> String {
+        json(|o| o.map(map, PrintArgs::default()))
+    }
+
+    #[test]
+    fn values_have_their_json() {
+        let int = Value::Int;
+        for (v, want) in [
+            (Value::None, "null"),
+            (Value::Bool(true), "true"),
+            (Value::Ptr(50), "50"),
+            (Value::Enum { name: Some("FOO".into()), value: Num::I(333) }, "333"),
+            (Value::Int(-(1 << 53)), "-9007199254740992"),
+            (Value::Int((1 << 53) + 1), "\"9007199254740993\""),
+            (Value::Int(i64::MIN), "\"-9223372036854775808\""),
+            (Value::Uint(u64::MAX), "\"18446744073709551615\""),
+            (Value::Buffer(vec![97, 0, 255]), "[97,0,-1]"),
+            (Value::Array(vec![int(1), int(2)]), "[1,2]"),
+            (
+                Value::Tuple(vec![int(1), "s \"q\"".into(), Value::Tuple(vec![int(4), int(5)])]),
+                r#"[1,"s \"q\"",[4,5]]"#,
+            ),
+            (
+                Value::Record(vec![("a".into(), int(0)), ("d".into(), Value::Tuple(vec![int(5)]))]),
+                r#"{"a": 0, "d": [5]}"#,
+            ),
+            (Value::Text("12/31/99".into()), "\"12/31/99\""),
+        ] {
+            assert_eq!(value(v), want);
+        }
+    }
+
+    #[test]
+    fn strings_are_escaped_and_lose_no_byte() {
+        assert_eq!(
+            json(|o| o.printf(b"test \r \n \t \\ \" bar")),
+            r#"{"type": "printf", "data": "test \r \n \t \\ \" bar"}"#
+        );
+        assert_eq!(
+            value(Value::Str(b"\x01\x08\x0c\x7f\xc3\xa9\xff".to_vec())),
+            "\"\\u0001\\b\\f\\u007fé\\\\xff\""
+        );
+    }
+
+    #[test]
+    fn maps_are_objects() {
+        let int = |v| MapValue::Plain(Value::Int(v));
+        assert_eq!(
+            map(&MapData::scalar("@", MapKind::Plain, int(5))),
+            r#"{"type": "map", "data": {"@": 5}}"#
+        );
+        let key =
+            Value::Tuple(vec![Value::Int(1), "a b".into(), Value::Tuple(vec![Value::Int(2), Value::Int(3)])]);
+        let m = MapData::keyed("@m", MapKind::Count, vec![(key, int(7)), (Value::Bool(true), int(8))]);
+        assert_eq!(map(&m), r#"{"type": "map", "data": {"@m": {"1,a b,(2,3)": 7, "true": 8}}}"#);
+        assert_eq!(map(&MapData::keyed("@m", MapKind::Count, Vec::new())), "");
+    }
+
+    #[test]
+    fn averages_are_stats() {
+        let avg = |k: &str, v| (k.into(), MapValue::Avg(Stats { count: 1, total: Num::I(v) }));
+        let m =
+            MapData::keyed("@", MapKind::Avg, vec![avg("a", 10), avg("b", 20), avg("c", 30), avg("d", 40)]);
+        let printed = json(|o| o.map(&m, PrintArgs { top: 2, div: 10 }));
+        assert_eq!(printed, r#"{"type": "stats", "data": {"@": {"c": 3, "d": 4}}}"#);
+        let m = MapData::scalar("@s", MapKind::Stats, MapValue::Stats(Stats { count: 1, total: Num::U(2) }));
+        assert_eq!(map(&m), r#"{"type": "stats", "data": {"@s": {"count": 1, "average": 2, "total": 2}}}"#);
+    }
+
+    #[test]
+    fn histograms_are_lists_of_inclusive_buckets() {
+        let hist = |counts: &[u64]| MapValue::Hist(Hist::from_counts(0, counts.to_vec()));
+        assert_eq!(
+            map(&MapData::scalar("@h", MapKind::Hist, hist(&[1, 0, 2]))),
+            r#"{"type": "hist", "data": {"@h": [{"max": -1, "count": 1}, {"min": 0, "max": 0, "count": 0}, {"min": 1, "max": 1, "count": 2}]}}"#
+        );
+        assert_eq!(
+            map(&MapData::scalar("@h", MapKind::Hist, hist(&[0]))),
+            r#"{"type": "hist", "data": {"@h": []}}"#
+        );
+        assert_eq!(
+            map(&MapData::keyed("@h", MapKind::Hist, vec![("k".into(), hist(&[0, 0, 0, 1]))])),
+            r#"{"type": "hist", "data": {"@h": {"k": [{"min": 2, "max": 3, "count": 1}]}}}"#
+        );
+        let mut l = Lhist::new(0, 20, 10);
+        l.add(2, 4);
+        l.add(3, 1);
+        assert_eq!(
+            map(&MapData::scalar("@l", MapKind::Lhist, MapValue::Lhist(l))),
+            r#"{"type": "hist", "data": {"@l": [{"min": 10, "max": 19, "count": 4}, {"min": 20, "count": 1}]}}"#
+        );
+    }
+
+    #[test]
+    fn series_name_the_start_of_each_interval() {
+        let t = TimeSeries {
+            interval_ns: 500_000_000,
+            start_ns: 500_000_000,
+            utc_offset_s: 0,
+            values: vec![Some(Num::I(9)), None],
+        };
+        assert_eq!(
+            map(&MapData::scalar("@t", MapKind::Tseries, MapValue::Tseries(t))),
+            r#"{"type": "tseries", "data": {"@t": [{"interval_start":"1970-01-01 00:00:00.500000000","value":9}, {"interval_start":"1970-01-01 00:00:01.000000000","value":null}]}}"#
+        );
+    }
+
+    #[test]
+    fn the_run_itself_is_told() {
+        assert_eq!(
+            json(|o| o.attached_probes(2)),
+            r#"{"type": "attached_probes", "count": 2, "data": {"probes": 2}}"#
+        );
+        assert_eq!(
+            json(|o| o.lost_events(5)),
+            r#"{"type": "lost_events", "count": 5, "data": {"events": 5}}"#
+        );
+        assert_eq!(json(|o| o.syscall(b"a b c\n")), r#"{"type": "syscall", "data": "a b c\n"}"#);
+        let notice = Notice { msg: "Bad address", filename: "stdin", line: 1, col: 87, rendered: "" };
+        assert_eq!(
+            json(|o| o.warnf(&notice)),
+            r#"{"type": "warnf", "msg": "Bad address", "filename": "stdin", "line": 1, "col": 87}"#
+        );
+        assert_eq!(
+            json(|o| o.helper_error(&notice, "probe_read_user", -14)),
+            r#"{"type": "helper_error", "msg": "Bad address", "helper": "probe_read_user", "retcode": -14, "filename": "stdin", "line": 1, "col": 87}"#
+        );
+        let test = TestResult { name: "adds", duration_ns: 12, passed: false, output: b"x\n" };
+        assert_eq!(
+            json(|o| o.test_result(&test)),
+            r#"{"type": "test_result", "data": {"adds": {"duration": 12, "passed": false, "output": "x\n"}}}"#
+        );
+        let benches = ["a", "b"].map(|name| BenchResult { name, average_ns: 3, iterations: 9 });
+        assert_eq!(
+            json(|o| o.benchmarks(&benches)),
+            "{\"type\": \"benchmark_result\", \"data\": {\"a\": {\"average\": 3, \"iters\": 9}}}\n\
+             {\"type\": \"benchmark_result\", \"data\": {\"b\": {\"average\": 3, \"iters\": 9}}}"
+        );
     }
 }

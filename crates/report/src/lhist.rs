@@ -30,7 +30,9 @@ impl Lhist {
 
     fn inner(&self) -> usize {
         let width = (i128::from(self.max) - i128::from(self.min)).max(0) as u128;
-        usize::try_from(width.div_ceil(u128::from(self.step.max(1)))).unwrap_or(usize::MAX - 2)
+        usize::try_from(width.div_ceil(u128::from(self.step.max(1))))
+            .unwrap_or(usize::MAX)
+            .min(usize::MAX - 2)
     }
 
     /// The bucket in which `value` is counted. This is the contract with the compiled program.
@@ -41,7 +43,7 @@ impl Lhist {
             self.inner() + 1
         } else {
             let above = i128::from(value) - i128::from(self.min);
-            1 + (above / i128::from(self.step.max(1))) as usize
+            1 + ((above / i128::from(self.step.max(1))) as usize).min(self.inner() - 1)
         }
     }
 

@@ -48,7 +48,7 @@ impl Stats {
         match (self.total, self.count) {
             (Num::I(_), 0) => Num::I(0),
             (Num::U(_), 0) => Num::U(0),
-            (total, count) => total.div(count),
+            (total, count) => total.over(count),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Num {
     }
 
     /// Divided by `div` towards zero; 0 and 1 leave it as it is.
-    pub fn div(self, div: u64) -> Num {
+    pub fn over(self, div: u64) -> Num {
         if div <= 1 {
             return self;
         }
@@ -193,8 +193,8 @@ mod tests {
         assert!(Num::I(-1) < Num::U(0));
         assert!(Num::U(u64::MAX) > Num::I(i64::MAX));
         assert_eq!(Num::I(5), Num::U(5));
-        assert_eq!(Num::I(-15).div(10), Num::I(-1));
-        assert_eq!(Num::I(i64::MIN).div(u64::MAX), Num::I(0));
-        assert_eq!(Num::U(u64::MAX).div(0), Num::U(u64::MAX));
+        assert_eq!(Num::I(-15).over(10), Num::I(-1));
+        assert_eq!(Num::I(i64::MIN).over(u64::MAX), Num::I(0));
+        assert_eq!(Num::U(u64::MAX).over(0), Num::U(u64::MAX));
     }
 }

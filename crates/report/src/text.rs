@@ -1,7 +1,7 @@
 //! Output for people.
 
 use crate::map::{MapData, MapValue, PrintArgs, Stats};
-use crate::num::{push_num, push_u64};
+use crate::num::{push_num, push_u64, Num};
 use crate::output::{BenchResult, Notice, Output, TestResult};
 use crate::value::{Value, VALUE_STACK_INDENT};
 use std::io::{self, Write};
@@ -49,14 +49,14 @@ fn write_entry(map: &MapData, (key, value): &(Value, MapValue), args: PrintArgs,
         MapValue::Plain(v) => {
             out.push(b' ');
             match v {
-                Value::Int(n) => push_num(out, crate::num::Num::I(*n).div(args.div)),
-                Value::Uint(n) => push_num(out, crate::num::Num::U(*n).div(args.div)),
+                Value::Int(n) => push_num(out, Num::I(*n).over(args.div)),
+                Value::Uint(n) => push_num(out, Num::U(*n).over(args.div)),
                 v => v.write(VALUE_STACK_INDENT, out),
             }
             out.push(b'\n');
         }
-        MapValue::Int(n) => line(out, |out| push_num(out, n.div(args.div))),
-        MapValue::Avg(s) => line(out, |out| push_num(out, s.average().div(args.div))),
+        MapValue::Int(n) => line(out, |out| push_num(out, n.over(args.div))),
+        MapValue::Avg(s) => line(out, |out| push_num(out, s.average().over(args.div))),
         MapValue::Stats(s) => line(out, |out| write_stats(s, args.div, out)),
     }
 }
@@ -77,9 +77,9 @@ fn write_stats(stats: &Stats, div: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{ .count = ");
     push_u64(out, stats.count);
     out.extend_from_slice(b", .average = ");
-    push_num(out, stats.average().div(div));
+    push_num(out, stats.average().over(div));
     out.extend_from_slice(b", .total = ");
-    push_num(out, stats.total.div(div));
+    push_num(out, stats.total.over(div));
     out.extend_from_slice(b" }");
 }
 
@@ -152,7 +152,7 @@ impl<W: Write, E: Write> Output for TextOutput<W, E> {
     }
 
     fn test_result(&mut self, result: &TestResult) -> io::Result<()> {
-        let verdict = if result.passed { "      OK" } else { "  FAILED" };
+        let verdict = if result.passed { "       OK" } else { "   FAILED" };
         writeln!(self.out, "[{verdict} ] {} ({} us)", result.name, result.duration_ns / 1000)?;
         if result.passed || result.output.is_empty() {
             return Ok(());
@@ -176,5 +176,117 @@ impl<W: Write, E: Write> Output for TextOutput<W, E> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()?;
         self.err.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hist::Hist;
+    use crate::map::MapKind;
+    use crate::stack::{Frame, Stack, StackMode};
+    use crate::tseries::TimeSeries;
+
+    fn both(say: impl FnOnce(&mut TextOutput<Vec<u8>, Vec<u8>>) -> io::Result<()>) -> (String, String) {
+        let mut output = TextOutput::new(Vec::new(), Vec::new());
+        say(&mut output).expect("a vector takes everything");
+        let (out, err) = output.into_inner();
+        (String::from_utf8(out).expect("UTF-8"), String::from_utf8(err).expect("UTF-8"))
+    }
+
+    fn map(map: &MapData, top: u64, div: u64) -> String {
+        both(|o| o.map(map, PrintArgs { top, div })).0
+    }
+
+    fn int(v: i64) -> MapValue {
+        MapValue::Plain(Value::Int(v))
+    }
+
+    #[test]
+    fn maps_print_an_entry_per_line() {
+        assert_eq!(map(&MapData::scalar("@a", MapKind::Plain, int(0)), 0, 0), "@a: 0\n");
+        let key = |a: &str, b| Value::Tuple(vec![a.into(), Value::Int(b)]);
+        let m = MapData::keyed("@", MapKind::Plain, vec![(key("hi", 1), int(9)), (key("by", 2), int(30))]);
+        assert_eq!(map(&m, 0, 0), "@[hi, 1]: 9\n@[by, 2]: 30\n");
+        assert_eq!(map(&m, 1, 10), "@[by, 2]: 3\n");
+        assert_eq!(map(&MapData::keyed("@", MapKind::Count, Vec::new()), 0, 0), "");
+    }
+
+    #[test]
+    fn aggregations_have_their_forms() {
+        let stats = Stats { count: 2, total: Num::I(12) };
+        let m = MapData::scalar("@s", MapKind::Stats, MapValue::Stats(stats));
+        assert_eq!(map(&m, 0, 0), "@s: { .count = 2, .average = 6, .total = 12 }\n");
+        assert_eq!(map(&m, 0, 2), "@s: { .count = 2, .average = 3, .total = 6 }\n");
+        assert_eq!(map(&MapData::scalar("@v", MapKind::Avg, MapValue::Avg(stats)), 0, 0), "@v: 6\n");
+        assert_eq!(map(&MapData::scalar("@c", MapKind::Count, MapValue::Int(Num::U(7))), 0, 0), "@c: 7\n");
+    }
+
+    #[test]
+    fn graphs_stand_below_their_name() {
+        let hist =
+            |index| MapValue::Hist(Hist::from_counts(0, vec![0; index].into_iter().chain([1]).collect()));
+        let bar = "@".repeat(52);
+        assert_eq!(
+            map(&MapData::scalar("@", MapKind::Hist, hist(2)), 0, 0),
+            format!("@:\n[1]                    1 |{bar}|\n\n")
+        );
+        let key = Value::Tuple(vec![Value::Buffer(b"ok_key\0".to_vec()), Value::Int(1)]);
+        let m = MapData::keyed("@", MapKind::Hist, vec![(key, hist(3))]);
+        assert_eq!(map(&m, 0, 0), format!("@[ok_key\\x00, 1]:\n[2, 4)                 1 |{bar}|\n\n"));
+        let empty = MapData::scalar("@e", MapKind::Hist, MapValue::Hist(Hist::new(0)));
+        assert_eq!(map(&empty, 0, 0), "@e:\n\n");
+        let series = MapValue::Tseries(TimeSeries { interval_ns: 1, ..TimeSeries::default() });
+        assert!(map(&MapData::scalar("@t", MapKind::Tseries, series), 0, 0).starts_with("@t:\n"));
+    }
+
+    #[test]
+    fn stacks_open_their_key() {
+        let stack = Stack {
+            frames: vec![Frame::named(1, "f", 2), Frame::named(1, "g", 0)],
+            mode: StackMode::Bpftrace,
+        };
+        let m = MapData::keyed(
+            "@",
+            MapKind::Count,
+            vec![(Value::Stack(stack.clone()), MapValue::Int(Num::U(3)))],
+        );
+        assert_eq!(map(&m, 0, 0), "@[\n    f+2\n    g+0\n]: 3\n");
+        let m = MapData::scalar("@k", MapKind::Plain, MapValue::Plain(Value::Stack(stack)));
+        assert_eq!(map(&m, 0, 0), "@k: \n        f+2\n        g+0\n\n");
+    }
+
+    #[test]
+    fn messages_go_to_the_other_writer() {
+        let notice =
+            Notice { msg: "ef", rendered: "stdin:1:3-9: ERROR: ef\nline\n~~~\n", ..Notice::default() };
+        let said = both(|o| {
+            o.attached_probes(1)?;
+            o.attached_probes(2)?;
+            o.errorf(&notice)?;
+            o.helper_error(&notice, "probe_read_user", -14)?;
+            o.lost_events(5)?;
+            o.printf(b"hi ")?;
+            o.time(b"12\n")?;
+            o.join(b"a,b")?;
+            o.value(&Value::Bool(true))?;
+            o.end_of_run()
+        });
+        let text = "stdin:1:3-9: ERROR: ef\nline\n~~~\n";
+        let info = "Additional Info - helper: probe_read_user, retcode: -14\n";
+        assert_eq!(said.1, format!("Attached 1 probe\nAttached 2 probes\n{text}{text}{info}Lost 5 events\n"));
+        assert_eq!(said.0, "hi 12\na,b\ntrue\n\n\n");
+    }
+
+    #[test]
+    fn tests_and_benchmarks_are_tables() {
+        let result = TestResult { name: "adds", duration_ns: 12_345, passed: true, output: b"quiet" };
+        assert_eq!(both(|o| o.test_result(&result)).0, "[       OK ] adds (12 us)\n");
+        let failed = TestResult { passed: false, output: b"why", ..result };
+        assert_eq!(both(|o| o.test_result(&failed)).0, "[   FAILED ] adds (12 us)\nwhy\n");
+        let benches = [BenchResult { name: "a", average_ns: 15, iterations: 1000 }];
+        let head = "Benchmark                                Time(ns)       Iterations";
+        let row = "a                                        15             1000";
+        assert_eq!(both(|o| o.benchmarks(&benches)).0, format!("{head}\n{}\n{row}\n", "-".repeat(66)));
     }
 }

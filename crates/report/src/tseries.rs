@@ -45,7 +45,7 @@ impl TimeSeries {
 
     /// Appends the graph: the range of values, the axis, then one line per interval. Values are divided by `div`.
     pub fn write(&self, div: u64, out: &mut Vec<u8>) {
-        let values = || self.values.iter().flatten().map(|v| v.div(div));
+        let values = || self.values.iter().flatten().map(|v| v.over(div));
         let (low, high) = (values().min().unwrap_or(Num::I(0)), values().max().unwrap_or(Num::I(0)));
         let (digits, head) = self.unit();
         // `hh:mm:ss`, a point and the digits; two spaces before the frame.
@@ -68,7 +68,7 @@ impl TimeSeries {
         pad(out, b'_', WIDTH);
         out.extend_from_slice(b"|\n");
         for (at, value) in self.points() {
-            self.write_row(at, value.map(|v| v.div(div)), (low.wide(), high.wide()), digits, out);
+            self.write_row(at, value.map(|v| v.over(div)), (low.wide(), high.wide()), digits, out);
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
     fn the_graph_marks_values_zero_and_gaps() {
         let lines = text(&series(100_000_000, &[Some(-10), None, Some(10), Some(0)]));
         let gap = |n| " ".repeat(n);
-        assert_eq!(lines[0], format!("{}-10{}10", gap(13), gap(48)));
+        assert_eq!(lines[0], format!("{}-10{}10", gap(13), gap(49)));
         assert_eq!(lines[1], format!("hh:mm:ss.ms   |{}|", "_".repeat(51)));
         assert_eq!(lines[2], format!("00:00:00.500  |*{}.{}| -10", gap(24), gap(25)));
         assert_eq!(lines[3], format!("00:00:00.600  |{}.{}| -", gap(25), gap(25)));

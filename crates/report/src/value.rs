@@ -198,3 +198,60 @@ pub(crate) fn write_buffer(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{Frame, StackMode};
+
+    fn key(value: Value) -> String {
+        let mut out = Vec::new();
+        value.write_key(&mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn each_kind_has_its_text() {
+        let one = || Value::Int(1);
+        for (value, want) in [
+            (Value::Int(-1), "-1"),
+            (Value::Uint(u64::MAX), "18446744073709551615"),
+            (Value::Bool(false), "false"),
+            (Value::Ptr(0x4a), "0x4a"),
+            (Value::Enum { name: Some("FOO".into()), value: Num::I(3) }, "FOO"),
+            (Value::Enum { name: None, value: Num::I(-3) }, "-3"),
+            ("hi".into(), "hi"),
+            (Value::Buffer(b"ok\0".to_vec()), "ok\\x00"),
+            (Value::Array(vec![Value::Bool(true), Value::Bool(false)]), "[true,false]"),
+            (Value::Tuple(vec![one(), "x".into(), Value::Tuple(vec![one(), one()])]), "(1, x, (1, 1))"),
+            (Value::Tuple(vec![one()]), "(1,)"),
+            (Value::Tuple(Vec::new()), "()"),
+            (
+                Value::Record(vec![("foo".into(), Value::Int(2)), ("bar".into(), one())]),
+                "{ .foo = 2, .bar = 1 }",
+            ),
+            (Value::Symbol("main".into()), "main"),
+        ] {
+            assert_eq!(value.to_text(), want);
+        }
+    }
+
+    #[test]
+    fn keys_lose_their_outer_parentheses_only() {
+        let inner = Value::Tuple(vec![Value::Int(2), Value::Int(3)]);
+        assert_eq!(key(Value::Tuple(vec!["a".into(), inner])), "a, (2, 3)");
+        let stack = Value::Stack(Stack { frames: vec![Frame::named(1, "f", 2)], mode: StackMode::Bpftrace });
+        assert_eq!(key(Value::Tuple(vec![stack.clone(), "sh".into()])), "\n    f+2\n, sh");
+        assert_eq!(Value::Tuple(vec![Value::Int(1), stack]).to_text(), "(1, \n        f+2\n)");
+    }
+
+    #[test]
+    fn keys_are_ordered_by_what_they_are() {
+        let t = |a, b: &str| Value::Tuple(vec![Value::Int(a), b.into()]);
+        assert!(t(9, "z").order(&t(10, "a")).is_lt());
+        assert!(t(9, "z").order(&t(9, "a")).is_gt());
+        assert!(t(9, "z").order(&t(9, "z")).is_eq());
+        assert!(Value::Int(-1).order(&Value::Uint(u64::MAX)).is_lt());
+        assert!(Value::Str(b"a".to_vec()).order(&Value::Str(b"aa".to_vec())).is_lt());
+    }
+}

@@ -256,3 +256,128 @@ fn render_digits(conv: Conv, layout: Layout, value: u64, negative: bool, out: &m
         pad(out, b' ', fill);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Num;
+    use crate::stack::{Frame, Stack, StackMode};
+
+    fn render(format: &str, args: &[Value]) -> String {
+        let mut out = Vec::new();
+        Format::parse(format).expect("a format").render(args, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn int(v: i64) -> Value {
+        Value::Int(v)
+    }
+
+    #[test]
+    fn integers_follow_c() {
+        // The expected texts are those of a C library's printf.
+        for (format, value, want) in [
+            ("%d", 5, "5"),
+            ("%5d|", 1, "    1|"),
+            ("%-5d|", 2, "2    |"),
+            ("%05d|", -3, "-0003|"),
+            ("%+d", 4, "+4"),
+            ("% d", 5, " 5"),
+            ("%+ d", 5, "+5"),
+            ("%#x", 255, "0xff"),
+            ("%#x", 0, "0"),
+            ("%#X", 255, "0XFF"),
+            ("%#o", 8, "010"),
+            ("%#o", 0, "0"),
+            ("%o", 8, "10"),
+            ("%#08x|", 255, "0x0000ff|"),
+            ("%-#8x|", 255, "0xff    |"),
+            ("%8.3d|", 7, "     007|"),
+            ("%08.3d|", 7, "     007|"),
+            ("%-08d|", 7, "7       |"),
+            ("%.0d|", 0, "|"),
+            ("%#.3o", 8, "010"),
+            ("%#.2o", 8, "010"),
+            ("%x", -1, "ffffffff"),
+            ("%lx", -1, "ffffffffffffffff"),
+            ("%u", -1, "4294967295"),
+            ("%lu", -1, "18446744073709551615"),
+            ("%d", 0x1_0000_0005, "5"),
+            ("%lld", i64::MIN, "-9223372036854775808"),
+            ("%d", 0xffff_ffff, "-1"),
+            ("%hhd", 255, "-1"),
+            ("%hd", 0x1_8000, "-32768"),
+            ("%c", 65, "A"),
+            ("%3c|", 65, "  A|"),
+            ("%p", 0, "0x0"),
+            ("%p", -1, "0xffffffffffffffff"),
+            ("%8p|", 16, "    0x10|"),
+            ("%08p|", 16, "0x000010|"),
+            ("%s", -7, "-7"),
+            ("%gr", 1, "GFP_DMA"),
+        ] {
+            assert_eq!(render(format, &[int(value)]), want, "{format} of {value}");
+        }
+        let x = int(0x12_3456_78ab_cdef);
+        let args = [x.clone(), x.clone(), x.clone(), x];
+        assert_eq!(render("%hhx %hx %x %jx", &args), "ef cdef 78abcdef 12345678abcdef");
+    }
+
+    #[test]
+    fn stars_take_arguments() {
+        let args = [int(6), "ab".into(), int(-6), "ab".into(), int(1), "ab".into(), int(-1), "ab".into()];
+        assert_eq!(render("%*s|%*s|%.*s|%.*s|", &args), "    ab|ab    |a|ab|");
+        assert_eq!(render("%*d|", &[int(i64::MAX), int(1)]), "1|");
+        assert_eq!(render("%*d", &[int(i64::from(i32::MIN)), int(1)]).len(), MAX_WIDTH as usize);
+    }
+
+    #[test]
+    fn strings_take_anything() {
+        let name = |name: &str, value| Value::Enum { name: Some(name.into()), value: Num::U(value) };
+        let args = [name("ONE", 1), name("ONE", 1), Value::Enum { name: None, value: Num::I(100) }];
+        assert_eq!(render("%d %s %s", &args), "1 ONE 100");
+        assert_eq!(render("%-5s %5s %s", &[name("A", 0), name("B", 1), name("C", 2)]), "A         B C");
+        assert_eq!(render("%.2s|%5.1s|%05s", &["abc".into(), "abc".into(), "x".into()]), "ab|    a|    x");
+        assert_eq!(
+            render("%s %d %s", &[Value::Bool(true), Value::Bool(true), Value::Ptr(16)]),
+            "true 1 0x10"
+        );
+        let record = Value::Record(vec![("a".into(), int(1)), ("b".into(), "x".into())]);
+        let tuple = Value::Tuple(vec![int(1), Value::Array(vec![int(1), int(2)]), record]);
+        assert_eq!(render("%s", &[tuple]), "(1, [1,2], { .a = 1, .b = x })");
+        let stack = Stack { frames: vec![Frame::named(1, "main", 3)], mode: StackMode::Bpftrace };
+        assert_eq!(render("[%s]", &[Value::Stack(stack)]), "[\n        main+3\n]");
+        assert_eq!(render("%s", &[Value::Text("root".into())]), "root");
+    }
+
+    #[test]
+    fn buffers_have_three_forms() {
+        let buf = Value::Buffer(b"a\n\\\xff".to_vec());
+        let args = [buf.clone(), buf.clone(), buf.clone(), buf];
+        assert_eq!(
+            render("%r|%rx|%rh|%s", &args),
+            "a\\x0a\\\\xff|\\x61\\x0a\\x5c\\xff|61 0a 5c ff|a\\x0a\\\\xff"
+        );
+        assert_eq!(
+            render("%5r|%-5rh|", &[Value::Buffer(b"ab".to_vec()), Value::Buffer(vec![1])]),
+            "   ab|01   |"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_marked() {
+        assert_eq!(render("%d", &["abc".into()]), "!{abc}");
+        assert_eq!(render("%r", &[int(5)]), "!{5}");
+        assert_eq!(render("%x", &[Value::Tuple(vec![int(1), int(2)])]), "!{(1, 2)}");
+        assert_eq!(render("%d %d", &[int(1)]), "1 !{}");
+        assert_eq!(render("none", &[int(1)]), "none");
+    }
+
+    #[test]
+    fn strings_are_lossless() {
+        let mut out = Vec::new();
+        let format = Format::parse("%s").expect("a format");
+        format.render_fields(&[Field::Str(b"\xff\x00\x01")], &mut out);
+        assert_eq!(out, b"\xff\x00\x01");
+    }
+}
