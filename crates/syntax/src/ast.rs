@@ -613,3 +613,53 @@ pub enum BinaryOp {
     /// `||`
     LogicalOr,
 }
+
+impl TypeTag {
+    /// The keyword.
+    pub fn word(self) -> &'static str {
+        match self {
+            TypeTag::Struct => "struct",
+            TypeTag::Union => "union",
+            TypeTag::Enum => "enum",
+        }
+    }
+}
+
+impl UnaryOp {
+    /// The operator as written.
+    pub fn sign(self) -> &'static str {
+        match self {
+            UnaryOp::Deref => "*",
+            UnaryOp::Neg => "-",
+            UnaryOp::Not => "!",
+            UnaryOp::BitNot => "~",
+            UnaryOp::AddressOf => "&",
+        }
+    }
+}
+
+impl BinaryOp {
+    /// The operator as written.
+    pub fn sign(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::And => "&",
+            BinaryOp::Or => "|",
+            BinaryOp::Xor => "^",
+            BinaryOp::Shl => "<<",
+            BinaryOp::Shr => ">>",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Lt => "<",
+            BinaryOp::Le => "<=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Ge => ">=",
+            BinaryOp::LogicalAnd => "&&",
+            BinaryOp::LogicalOr => "||",
+        }
+    }
+}

@@ -5,10 +5,13 @@ pub mod ast;
 pub mod diag;
 pub mod dump;
 pub mod fmt;
+pub mod lexer;
+pub mod literal;
 pub mod parse;
 pub mod render;
 pub mod source;
 pub mod span;
+pub mod token;
 
 pub use diag::{has_errors, Diagnostic, Severity};
 pub use dump::dump;
