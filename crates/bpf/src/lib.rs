@@ -1,6 +1,8 @@
 //! The eBPF machine: instructions, assembler, disassembler, tables of helpers and kinds, interpreter. Pure: no I/O.
 #![forbid(unsafe_code)]
 
+pub mod asm;
+pub mod disasm;
 pub mod helpers;
 pub mod insn;
 pub mod isa;
