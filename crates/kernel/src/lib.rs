@@ -7,16 +7,25 @@
 
 pub mod btf;
 pub mod caps;
+pub mod child;
+pub mod clock;
 pub mod cpu;
 pub mod error;
 pub mod link;
+pub mod localtime;
 pub mod map;
 pub mod perf;
 pub mod perf_ring;
+pub mod poll;
+pub mod proc;
 pub mod prog;
 pub mod ringbuf;
 pub mod root;
+pub mod signals;
 mod sys;
+pub mod timer;
+pub mod tracefs;
+pub mod uname;
 
 pub use error::{Error, Result};
 pub use root::Root;

@@ -1,0 +1,84 @@
+//! Waiting for descriptors with a timeout: ppoll(2).
+
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// A set of descriptors to wait for. Build it once and wait many times: waiting doesn't allocate.
+#[derive(Debug, Default)]
+pub struct PollSet<'fd> {
+    fds: Vec<libc::pollfd>,
+    lifetime: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> PollSet<'fd> {
+    /// An empty set.
+    pub fn new() -> PollSet<'fd> {
+        PollSet { fds: Vec::new(), lifetime: PhantomData }
+    }
+
+    /// Adds a descriptor to wait for input on; returns its index for [`PollSet::is_ready`].
+    pub fn add(&mut self, fd: BorrowedFd<'fd>) -> usize {
+        self.fds.push(libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+        self.fds.len() - 1
+    }
+
+    /// Stops waiting for the descriptor at an index (e.g. of a process that has ended); other indices stay.
+    pub fn remove(&mut self, index: usize) {
+        if let Some(entry) = self.fds.get_mut(index) {
+            // A negative descriptor is skipped by poll(2).
+            (entry.fd, entry.revents) = (-1, 0);
+        }
+    }
+
+    /// Waits until a descriptor is readable, closed at the other end or broken, or for the timeout (`None`: for ever).
+    /// Returns how many are ready; 0 after the timeout and after a signal.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
+        let limit = timeout.map(|t| libc::timespec {
+            tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: t.subsec_nanos().into(),
+        });
+        let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the array has the given length; the timeout is null or a live struct; no signal mask is given.
+        let n = unsafe {
+            libc::ppoll(self.fds.as_mut_ptr(), self.fds.len() as libc::nfds_t, limit, std::ptr::null())
+        };
+        if n >= 0 {
+            return Ok(usize::try_from(n).unwrap_or(0));
+        }
+        self.fds.iter_mut().for_each(|f| f.revents = 0);
+        let error = Error::last_os("wait for", "events");
+        if error.errno == libc::EINTR {
+            return Ok(0);
+        }
+        Err(error)
+    }
+
+    /// Whether the descriptor at an index was ready in the last wait.
+    pub fn is_ready(&self, index: usize) -> bool {
+        self.fds.get(index).is_some_and(|f| f.revents != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn readiness_and_timeout() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut set = PollSet::new();
+        let i = set.add(reader.as_fd());
+        assert_eq!(set.wait(Some(Duration::from_millis(1))).unwrap(), 0);
+        assert!(!set.is_ready(i));
+        writer.write_all(b"x").unwrap();
+        assert_eq!(set.wait(None).unwrap(), 1);
+        assert!(set.is_ready(i) && !set.is_ready(i + 1));
+        set.remove(i);
+        assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), 0);
+    }
+}
