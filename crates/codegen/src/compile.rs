@@ -1,9 +1,17 @@
 //! From the functions of one BPF program to its instructions: passes, register allocation, emission, in this order.
 
+use crate::emit::{self, Pending};
 use crate::ir::{Func, SrcLoc};
+use crate::passes;
+use crate::place::{self, PlacedCode};
 use crate::program::{FuncInfo, Reloc};
+use crate::select::select;
+use crate::{frame, regalloc};
 use fathom_bpf::insn::Insn;
 use std::fmt;
+
+/// Bytes of a stack frame (`MAX_BPF_STACK` of `include/linux/filter.h`).
+const STACK_LIMIT: u32 = fathom_bpf::isa::STACK_SIZE as u32;
 
 /// What the code is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +121,112 @@ pub fn compile_unit(
     options: &CodegenOptions,
     trace: &mut dyn Trace,
 ) -> Result<CompiledCode, CodegenError> {
-    let _ = options;
-    for func in &funcs {
-        trace.after("lower", func);
+    let mut placed = Vec::with_capacity(funcs.len());
+    for mut func in funcs {
+        trace.after("lower", &func);
+        passes::run(&mut func, options, trace)?;
+        placed.push(compile_func(func, options)?);
     }
-    Ok(CompiledCode::default())
+    let code = link(placed)?;
+    if options.verify {
+        check_structure(&code)?;
+    }
+    Ok(code)
+}
+
+fn check_structure(code: &CompiledCode) -> Result<(), CodegenError> {
+    fathom_bpf::check::check(&code.insns).map_err(|problems| {
+        let first = problems.first();
+        let slot = first.map_or(0, |problem| problem.slot as u32);
+        let func = code.funcs.iter().rev().find(|func| func.insn <= slot);
+        let problem = first.map(ToString::to_string).unwrap_or_default();
+        CodegenError {
+            func: func.map(|func| func.name.clone()).unwrap_or_default(),
+            kind: CodegenErrorKind::Malformed { pass: "emit", problem },
+        }
+    })
+}
+
+/// A function before its calls are linked.
+struct Compiled {
+    name: String,
+    params: u8,
+    code: PlacedCode,
+    stack_bytes: u32,
+}
+
+fn compile_func(func: Func, options: &CodegenOptions) -> Result<Compiled, CodegenError> {
+    let machine = select(func, options);
+    let fail = |kind| CodegenError { func: machine.name.clone(), kind };
+    let allocated = regalloc::allocate(&machine)
+        .map_err(|error| fail(CodegenErrorKind::Malformed { pass: "select", problem: error.to_string() }))?;
+    let frame = frame::lay_out(&machine);
+    let (blocks, stack_bytes) = emit::emit(&machine, &allocated, &frame);
+    if stack_bytes > STACK_LIMIT {
+        return Err(fail(CodegenErrorKind::StackTooLarge { used: stack_bytes, limit: STACK_LIMIT }));
+    }
+    let code = place::place(blocks, machine.loc, options.cpu_v4)
+        .map_err(|too_far| fail(CodegenErrorKind::TooLarge { insns: too_far.insns }))?;
+    Ok(Compiled { name: machine.name.clone(), params: machine.params, code, stack_bytes })
+}
+
+/// Functions that the entry reaches by calls or addresses; the kernel refuses others as dead code.
+fn referenced(funcs: &[Compiled]) -> Vec<bool> {
+    let mut seen = vec![false; funcs.len()];
+    let mut stack = vec![0usize];
+    while let Some(at) = stack.pop() {
+        if seen.get(at).is_none_or(|seen| *seen) {
+            continue;
+        }
+        seen[at] = true;
+        stack.extend(funcs[at].code.pending.iter().filter_map(|(_, pending)| match pending {
+            Pending::Func(callee) => Some(callee.0 as usize),
+            Pending::Load(_) => None,
+        }));
+    }
+    seen
+}
+
+/// Puts functions behind each other and closes the calls between them.
+fn link(funcs: Vec<Compiled>) -> Result<CompiledCode, CodegenError> {
+    let referenced = referenced(&funcs);
+    let mut starts = Vec::with_capacity(funcs.len());
+    let mut total = 0usize;
+    for (func, referenced) in funcs.iter().zip(&referenced) {
+        starts.push(total);
+        total += if *referenced { func.code.insns.len() } else { 0 };
+    }
+    let name = funcs.first().map(|func| func.name.clone()).unwrap_or_default();
+    if total > fathom_bpf::isa::MAX_INSNS {
+        return Err(CodegenError { func: name, kind: CodegenErrorKind::TooLarge { insns: total } });
+    }
+    let mut out = CompiledCode {
+        stack_bytes: funcs.first().map_or(0, |func| func.stack_bytes),
+        insns: Vec::with_capacity(total),
+        ..CompiledCode::default()
+    };
+    for ((func, start), _) in
+        funcs.into_iter().zip(&starts).zip(referenced).filter(|(_, referenced)| *referenced)
+    {
+        let at = *start as u32;
+        out.insns.extend(func.code.insns);
+        out.lines.extend(func.code.lines.into_iter().map(|(offset, loc)| (at + offset, loc)));
+        for (offset, pending) in func.code.pending {
+            let insn = at + offset;
+            match pending {
+                Pending::Load(target) => out.relocs.push(Reloc { insn, target }),
+                Pending::Func(callee) => {
+                    let Some(to) = starts.get(callee.0 as usize) else {
+                        let problem = format!("calls function {}, which the unit does not have", callee.0);
+                        let kind = CodegenErrorKind::Malformed { pass: "link", problem };
+                        return Err(CodegenError { func: func.name, kind });
+                    };
+                    // Relative to the next slot, for calls and for the first half of a load.
+                    out.insns[insn as usize].imm = (*to as i64 - i64::from(insn) - 1) as i32;
+                }
+            }
+        }
+        out.funcs.push(FuncInfo { insn: at, name: func.name, params: func.params });
+    }
+    Ok(out)
 }

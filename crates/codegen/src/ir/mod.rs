@@ -9,7 +9,9 @@
 //! arguments are at most five; offsets of memory accesses fit 16 bits.
 
 pub mod builder;
+pub mod flow;
 mod operands;
+pub mod verify;
 
 use fathom_bpf::helpers::Helper;
 

@@ -1,0 +1,4 @@
+//! The optimiser: one file per pass. [`crate::passes`] has their order.
+
+pub(crate) mod legalize;
+mod rewrite;
