@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asm;
+pub mod check;
 pub mod disasm;
 pub mod helpers;
 pub mod insn;
