@@ -11,7 +11,10 @@
 pub mod builder;
 pub mod flow;
 mod operands;
+pub mod parse;
+mod text;
 pub mod verify;
+mod words;
 
 use fathom_bpf::helpers::Helper;
 

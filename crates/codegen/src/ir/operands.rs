@@ -137,17 +137,17 @@ impl Op {
 
     /// May write memory that a later load sees.
     pub fn writes_memory(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Op::Store { .. }
-            | Op::Atomic { .. }
-            | Op::CompareExchange { .. }
-            | Op::MemCopy { .. }
-            | Op::MemZero { .. }
-            | Op::CallLocal { .. }
-            | Op::Call { .. }
-            | Op::CallKfunc { .. } => true,
-            _ => false,
-        }
+                | Op::Atomic { .. }
+                | Op::CompareExchange { .. }
+                | Op::MemCopy { .. }
+                | Op::MemZero { .. }
+                | Op::CallLocal { .. }
+                | Op::Call { .. }
+                | Op::CallKfunc { .. }
+        )
     }
 }
 
