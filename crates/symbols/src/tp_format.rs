@@ -52,7 +52,7 @@ impl Field {
     /// Bytes of one element, for an inline array of known length; else the size of the field.
     pub fn element_size(&self) -> u32 {
         match self.array_len {
-            Some(len) if len > 0 && self.size % len == 0 => self.size / len,
+            Some(len) if len > 0 && self.size.is_multiple_of(len) => self.size / len,
             _ => self.size,
         }
     }

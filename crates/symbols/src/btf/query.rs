@@ -132,10 +132,18 @@ impl<B: AsRef<[u8]>> Btf<B> {
 
     /// The id of the typedef `btf_trace_NAME` that attaches to a raw tracepoint, and its parameters after the
     /// first, which is the tracing core's own data pointer.
+    ///
+    /// The typedef itself has no parameter names; they come from the functions that the kernel generates for each
+    /// tracepoint (`DEFINE_TRACE_FN` in `include/linux/tracepoint.h`), and are empty where it has none of these.
     pub fn find_raw_tracepoint(&self, name: &str) -> Option<(u32, Vec<super::Param<'_>>)> {
         let id = self.find(&format!("btf_trace_{name}"), Kind::Typedef)?;
         let BtfType::Ptr(proto) = self.resolve(id).ok()?.1 else { return None };
         let BtfType::FuncProto { params, .. } = self.get(proto).ok()? else { return None };
+        let named = ["__probestub_", "__traceiter_", "__bpf_trace_"].iter().find_map(|prefix| {
+            let (_, named, _) = self.find_func(&format!("{prefix}{name}"))?;
+            (named.len() == params.len()).then_some(named)
+        });
+        let params = named.unwrap_or(params);
         Some((id, params.iter().skip(1).collect::<Result<Vec<_>>>().ok()?))
     }
 
