@@ -1,12 +1,12 @@
 //! Expressions.
 
-use super::Parser;
+use super::{Parser, MAX_HEIGHT};
 use crate::ast::{BinaryOp, Block, Expr, ExprKind, RecordField, UnaryOp};
 use crate::literal;
 use crate::token::{is_keyword, Tok, Token};
 
 /// Infix operators: token, how tightly they bind (all to the left), operator.
-pub(crate) const BINARY_OPERATORS: &[(Tok, u8, BinaryOp)] = &[
+const BINARY_OPERATORS: &[(Tok, u8, BinaryOp)] = &[
     (Tok::OrOr, 1, BinaryOp::LogicalOr),
     (Tok::AndAnd, 2, BinaryOp::LogicalAnd),
     (Tok::Pipe, 3, BinaryOp::Or),
@@ -27,14 +27,25 @@ pub(crate) const BINARY_OPERATORS: &[(Tok, u8, BinaryOp)] = &[
     (Tok::Percent, 10, BinaryOp::Mod),
 ];
 
+/// How tightly an infix operator binds, from 1.
+pub(crate) fn binary_precedence(op: BinaryOp) -> u8 {
+    BINARY_OPERATORS.iter().find(|row| row.2 == op).map_or(0, |row| row.1)
+}
+
 /// Prefix operators.
-pub(crate) const UNARY_OPERATORS: &[(Tok, UnaryOp)] = &[
+const UNARY_OPERATORS: &[(Tok, UnaryOp)] = &[
     (Tok::Star, UnaryOp::Deref),
     (Tok::Minus, UnaryOp::Neg),
     (Tok::Bang, UnaryOp::Not),
     (Tok::Tilde, UnaryOp::BitNot),
     (Tok::Amp, UnaryOp::AddressOf),
 ];
+
+/// The most arms of one `if ... else if ...` or `? : ? :`: they nest in the tree but not in the text.
+const MAX_ARMS: usize = MAX_HEIGHT / 2;
+
+/// Keywords that may begin an operand.
+const OPERAND_WORDS: &[&str] = &["comptime", "offsetof", "sizeof", "typeinfo", "typeof"];
 
 impl Parser<'_> {
     /// Reads an expression.
@@ -71,6 +82,10 @@ impl Parser<'_> {
     fn ternary(&mut self, mut cond: Expr) -> Expr {
         let mut arms = Vec::new();
         while self.at(Tok::Question) {
+            if arms.len() >= MAX_ARMS {
+                self.too_deep();
+                break;
+            }
             let mut height = self.height;
             self.bump();
             let then = (!self.at(Tok::Colon)).then(|| Box::new(self.expr()));
@@ -397,6 +412,12 @@ impl Parser<'_> {
         self.parenthesis_rest(start, first)
     }
 
+    /// Whether an operand may begin with this word.
+    pub(super) fn is_operand_word(&self, token: Token) -> bool {
+        let word = self.text_of(token);
+        !is_keyword(word) || OPERAND_WORDS.contains(&word)
+    }
+
     fn may_start_operand(&self, token: Token) -> bool {
         match token.kind {
             Tok::Int | Tok::Str | Tok::Var | Tok::Map | Tok::Positional | Tok::ParamCount | Tok::LParen => {
@@ -443,6 +464,10 @@ impl Parser<'_> {
         let mut arms = Vec::new();
         let mut last = None;
         while self.at_word("if") {
+            if arms.len() >= MAX_ARMS {
+                self.too_deep();
+                break;
+            }
             let start = self.bump().start;
             let cond = self.expr_in_brackets();
             let height = self.height;

@@ -102,12 +102,12 @@ impl Parser<'_> {
                 }
                 let before = self.tok.start;
                 entries.extend(self.config_entry());
-                if !self.at(Tok::RBrace) && !self.eat(Tok::Semi) {
+                let ended = self.eat(Tok::Semi);
+                if !ended && !self.at(Tok::RBrace) {
                     self.expected("';'");
                 }
-                if self.panicking {
+                if std::mem::take(&mut self.panicking) && !ended {
                     self.skip_line();
-                    self.panicking = false;
                     // A block where a value should be would hold us here.
                     if self.tok.start == before {
                         self.bump();
@@ -249,19 +249,28 @@ impl Parser<'_> {
         self.block()
     }
 
-    /// Goes to the next `{`, or behind the `}` or `;` that stands before it.
+    /// Goes to the next `{`. Statements before it mean that it is missing: then goes behind the `}` that closes
+    /// them, or one that begins a line.
     fn skip_to_body(&mut self) {
+        let (mut depth, mut in_body) = (0usize, false);
         loop {
             match self.tok.kind {
-                Tok::LBrace | Tok::Eof => return,
-                Tok::RBrace | Tok::Semi => {
-                    self.bump();
-                    return;
+                Tok::Eof => return,
+                Tok::LBrace if !in_body => return,
+                Tok::LBrace => depth += 1,
+                Tok::RBrace => {
+                    let begins_line = self.src[..self.tok.start].last().is_none_or(|b| *b == b'\n');
+                    let unopened = depth == 0;
+                    depth = depth.saturating_sub(1);
+                    if unopened || (depth == 0 && begins_line) {
+                        self.bump();
+                        return;
+                    }
                 }
-                _ => {
-                    self.bump();
-                }
+                Tok::Semi => in_body = true,
+                _ => {}
             }
+            self.bump();
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::lexer;
 use crate::span::{FileId, Span};
 use crate::token::{Tok, Token};
 
+pub(crate) use expr::binary_precedence;
+pub(crate) use types::is_type_name;
+
 /// How many errors of one file are reported; the rest is counted.
 pub const MAX_ERRORS: usize = 25;
 /// How deep expressions and blocks may nest in the text: what bounds the parser's own recursion.
@@ -255,7 +258,7 @@ impl<'a> Parser<'a> {
             Tok::Unknown => {
                 let d = Diagnostic::error(
                     self.tok_span(),
-                    format!("syntax: unexpected character '{}'", word.escape_debug()),
+                    format!("syntax: unexpected character '{}'", printable(word)),
                 );
                 match word {
                     "'" => d.hint("strings are written in double quotes"),
@@ -351,4 +354,9 @@ impl<'a> Parser<'a> {
         }
         (height, trailing)
     }
+}
+
+/// Text with control characters shown as escapes.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

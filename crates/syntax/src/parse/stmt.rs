@@ -6,7 +6,7 @@ use crate::diag::Diagnostic;
 use crate::token::{Tok, Token};
 
 /// Assignment operators; the plain one has no operation.
-pub(crate) const ASSIGNMENTS: &[(Tok, Option<BinaryOp>)] = &[
+const ASSIGNMENTS: &[(Tok, Option<BinaryOp>)] = &[
     (Tok::Assign, None),
     (Tok::AddAssign, Some(BinaryOp::Add)),
     (Tok::SubAssign, Some(BinaryOp::Sub)),
@@ -55,11 +55,13 @@ impl Parser<'_> {
         while !self.at(Tok::RBrace) && !self.at(Tok::Eof) {
             let before = self.tok.start;
             self.height = 0;
-            self.block_entry(&mut block);
+            let ended = self.block_entry(&mut block);
             height = height.max(self.height);
-            if self.panicking {
+            if self.panicking && !ended {
                 self.skip_statement(before);
             }
+            // An open end of the text is reported once, not for each block around it.
+            self.panicking &= self.at(Tok::Eof);
         }
         if !self.eat(Tok::RBrace) {
             let diagnostic =
@@ -71,10 +73,10 @@ impl Parser<'_> {
         block
     }
 
-    /// Reads one statement, or the value, with the `;` behind it.
-    fn block_entry(&mut self, block: &mut Block) {
+    /// Reads one statement, or the value, with the `;` behind it. Tells whether there was a `;`.
+    fn block_entry(&mut self, block: &mut Block) -> bool {
         if self.eat(Tok::Semi) {
-            return;
+            return true;
         }
         let start = self.tok.start;
         let read = self.statement();
@@ -84,15 +86,17 @@ impl Parser<'_> {
             Read::Closed(kind) => (kind, true),
             Read::Expr(expr) | Read::ClosedExpr(expr) if self.at(Tok::RBrace) && !self.panicking => {
                 block.value = Some(Box::new(expr));
-                return;
+                return false;
             }
             Read::Expr(expr) => (StmtKind::Expr(expr), false),
             Read::ClosedExpr(expr) => (StmtKind::Expr(expr), true),
         };
         block.stmts.push(Stmt { id: self.ids.fresh(), span, kind });
-        if !self.eat(Tok::Semi) && !closed && !self.at(Tok::RBrace) && !self.at(Tok::Eof) {
+        let ended = self.eat(Tok::Semi);
+        if !ended && !closed && !self.at(Tok::RBrace) && !self.at(Tok::Eof) {
             self.expected("';'");
         }
+        ended
     }
 
     /// Goes to the end of a statement that could not be read: behind its `;`, or to the `}` of its block, or to a
@@ -120,7 +124,6 @@ impl Parser<'_> {
             }
             self.bump();
         }
-        self.panicking = false;
     }
 
     fn begins_statement(&self) -> bool {

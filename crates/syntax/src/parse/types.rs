@@ -120,7 +120,8 @@ impl TypeShape<'_> {
     }
 }
 
-fn is_type_name(name: &str) -> bool {
+/// Whether the name means a type where there is a choice.
+pub(crate) fn is_type_name(name: &str) -> bool {
     name.ends_with("_t") || TYPE_NAMES.binary_search(&name).is_ok() || C_WORDS.binary_search(&name).is_ok()
 }
 
@@ -224,9 +225,7 @@ impl<'a> Parser<'a> {
         match behind.kind {
             Tok::Int | Tok::Str | Tok::Var | Tok::Map | Tok::Positional | Tok::ParamCount => true,
             Tok::LParen | Tok::Tilde | Tok::Bang => !self.is_value_name(shape.name),
-            Tok::Ident => {
-                !is_keyword(self.text_of(behind)) || matches!(self.text_of(behind), "sizeof" | "offsetof")
-            }
+            Tok::Ident => self.is_operand_word(behind),
             Tok::Inc | Tok::Dec => !shape.array,
             Tok::Minus | Tok::Star | Tok::Amp => !shape.array && !self.is_value_name(shape.name),
             _ => false,
