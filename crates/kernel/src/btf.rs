@@ -200,6 +200,21 @@ pub fn find(btf: &[u8], kind: u32, name: &str) -> Option<u32> {
     None
 }
 
+/// A BTF with two types: 1 is a 4-byte, 2 an 8-byte integer. For maps that want types.
+pub fn two_ints() -> Vec<u8> {
+    let strings = b"\0int\0long\0";
+    let types: [u32; 8] = [1, 1 << 24, 4, 1 << 24 | 32, 5, 1 << 24, 8, 1 << 24 | 64];
+    let mut out = Vec::new();
+    out.extend(0xeb9fu16.to_ne_bytes());
+    out.extend([1, 0]);
+    for word in [24, 0, 32, 32, strings.len() as u32] {
+        out.extend(u32::to_ne_bytes(word));
+    }
+    types.iter().for_each(|t| out.extend(t.to_ne_bytes()));
+    out.extend(strings);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -138,8 +138,9 @@ impl Drop for Child {
         if self.status.is_some() {
             return;
         }
-        if self.gate.take().is_some() {
-            // Not released: it sees the closed gate and ends at once.
+        if self.gate.is_some() {
+            // Not released. The closed gate alone may not end it: another child forked meanwhile has a copy of it.
+            let _ = self.signal(libc::SIGKILL);
             let _ = self.reap(0);
             return;
         }

@@ -202,7 +202,7 @@ impl Link {
             match e {
                 libc::ESRCH => error.with_hint(format!("no process {}", spec.pid)),
                 libc::ENOENT => error.with_hint("no such file"),
-                libc::EILSEQ => error.with_hint("the path is no regular file"),
+                libc::EBADF => error.with_hint("the path is no regular file"),
                 _ => error,
             }
         })?;
@@ -230,12 +230,12 @@ impl Link {
         Ok(Link::new(Some(fd), None, prog.name().to_string()))
     }
 
-    /// Attaches a program to a perf event by a link (5.15). Returns the event when the kernel has no such links.
+    /// Attaches a program to a perf event by a link (5.15). Returns the event and the errno when that fails.
     pub(crate) fn perf_event(
         prog: &Prog,
         event: PerfEvent,
         cookie: u64,
-    ) -> std::result::Result<Link, (PerfEvent, Error)> {
+    ) -> std::result::Result<Link, (PerfEvent, i32)> {
         let mut a = attr::LinkPerfEvent {
             head: LinkHead { attach_type: AttachKind::PERF_EVENT.0, ..head(prog, fd_u32(event.as_fd())) },
             cookie,
@@ -246,10 +246,7 @@ impl Link {
                 let object = event.object().to_string();
                 Ok(Link::new(Some(fd), Some(event), object))
             }
-            Err(e) => {
-                let error = Error::new("attach to perf event", event.object().to_string(), e);
-                Err((event, error))
-            }
+            Err(errno) => Err((event, errno)),
         }
     }
 

@@ -522,6 +522,11 @@ impl Map {
         }
     }
 
+    /// Whether the kernel reads this map by batches.
+    pub fn has_batches(&self) -> Result<bool> {
+        self.batch(Cmd::MapLookupBatch, &mut self.empty_entries())
+    }
+
     /// Forbids all further writes from user space (for constants; the verifier then knows the values).
     pub fn freeze(&self) -> Result<()> {
         let mut a = attr::MapElem { map_fd: fd_u32(self.fd.as_fd()), ..Default::default() };

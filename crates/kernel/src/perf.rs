@@ -320,8 +320,6 @@ pub struct Reading {
 pub struct PerfEvent {
     fd: OwnedFd,
     object: String,
-    /// Whether the read format has the times.
-    timed: bool,
 }
 
 impl PerfEvent {
@@ -337,7 +335,7 @@ impl PerfEvent {
         attr.read_format = READ_TIMES;
         // SAFETY: where `config1` is a pointer it points into `spec.text`, which lives for the call.
         let fd = unsafe { perf_event_open(&attr, pid, cpu) }.map_err(|e| open_error(spec, e, pid))?;
-        Ok(PerfEvent { fd, object: spec.object.clone(), timed: true })
+        Ok(PerfEvent { fd, object: spec.object.clone() })
     }
 
     /// What it counts, for messages.
@@ -380,14 +378,13 @@ impl PerfEvent {
     pub fn attach(self, prog: &Prog, cookie: u64) -> Result<Link> {
         let link = match Link::perf_event(prog, self, cookie) {
             Ok(link) => link,
-            Err((event, error)) => {
-                if error.errno != libc::EINVAL || cookie != 0 {
-                    return Err(explain_attach(error));
+            Err((event, errno)) => {
+                let fail = |errno| explain_attach(Error::new("attach to", event.object.clone(), errno));
+                if errno != libc::EINVAL || cookie != 0 {
+                    return Err(fail(errno));
                 }
                 let arg = u64::from(fd_u32(prog.as_fd()));
-                if let Err(errno) = ioctl(event.fd.as_fd(), perf_ioc::SET_BPF, arg) {
-                    return Err(explain_attach(Error { errno, ..error }));
-                }
+                ioctl(event.fd.as_fd(), perf_ioc::SET_BPF, arg).map_err(fail)?;
                 let object = event.object.clone();
                 Link::new(None, Some(event), object)
             }
@@ -409,7 +406,7 @@ impl PerfEvent {
         let word = |i: usize| -> u64 {
             bytes.get(i * 8..i * 8 + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
         };
-        if n < 24 || !self.timed {
+        if n < 24 {
             return Ok(Reading { value: word(0), enabled_ns: 0, running_ns: 0 });
         }
         Ok(Reading { value: word(0), enabled_ns: word(1), running_ns: word(2) })

@@ -57,18 +57,8 @@ impl Mmap {
         Ok(Mmap { base, len, writable })
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the mapping has no bytes (never, mmap refuses that).
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
-        if offset % 8 != 0 || offset.checked_add(8)? > self.len {
+        if !offset.is_multiple_of(8) || offset.checked_add(8)? > self.len {
             return None;
         }
         // SAFETY: in bounds and aligned (the base is page-aligned); the region lives as long as `self`.
@@ -76,7 +66,7 @@ impl Mmap {
     }
 
     fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
-        if offset % 4 != 0 || offset.checked_add(4)? > self.len {
+        if !offset.is_multiple_of(4) || offset.checked_add(4)? > self.len {
             return None;
         }
         // SAFETY: in bounds and aligned (the base is page-aligned); the region lives as long as `self`.
@@ -117,7 +107,7 @@ impl Mmap {
         }
         let (mut at, mut rest) = (offset, out);
         while !rest.is_empty() {
-            if at % 8 == 0 && rest.len() >= 8 {
+            if at.is_multiple_of(8) && rest.len() >= 8 {
                 let word = self.load_u64(at, Ordering::Relaxed).unwrap_or(0);
                 let (head, tail) = rest.split_at_mut(8);
                 head.copy_from_slice(&word.to_ne_bytes());
@@ -155,11 +145,6 @@ impl Mmap {
         }
         // SAFETY: in bounds, the region lives as long as `self`; the caller promises that the bytes are stable.
         Some(unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), len) })
-    }
-
-    /// The address of the mapping.
-    pub fn addr(&self) -> u64 {
-        self.base.as_ptr() as u64
     }
 }
 
