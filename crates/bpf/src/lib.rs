@@ -4,8 +4,10 @@
 pub mod asm;
 pub mod check;
 pub mod disasm;
+pub mod eval;
 pub mod helpers;
 pub mod insn;
+pub mod interp;
 pub mod isa;
 pub mod kinds;
 pub mod op;
