@@ -41,12 +41,14 @@ pub struct NewMember<'a> {
 /// A blob under construction.
 #[derive(Debug, Clone)]
 pub struct BtfWriter {
+    /// Records in the order of writing.
     types: Vec<u8>,
+    /// Place in `types` of each id's record, id 1 first.
+    places: Vec<(usize, usize)>,
     strings: Vec<u8>,
     string_offsets: HashMap<String, u32>,
     /// Encoded record -> id, for records that may be shared.
     shared: HashMap<Vec<u8>, u32>,
-    starts: Vec<usize>,
 }
 
 impl Default for BtfWriter {
@@ -63,7 +65,7 @@ impl BtfWriter {
             strings: vec![0],
             string_offsets: HashMap::new(),
             shared: HashMap::new(),
-            starts: Vec::new(),
+            places: Vec::new(),
         }
     }
 
@@ -97,17 +99,23 @@ impl BtfWriter {
         head.iter().chain(words).flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    fn push(&mut self, record: Vec<u8>) -> u32 {
-        self.starts.push(self.types.len());
-        self.types.extend_from_slice(&record);
-        self.starts.len() as u32
+    fn place(&mut self, record: &[u8]) -> (usize, usize) {
+        let start = self.types.len();
+        self.types.extend_from_slice(record);
+        (start, self.types.len())
+    }
+
+    fn push(&mut self, record: &[u8]) -> u32 {
+        let place = self.place(record);
+        self.places.push(place);
+        self.places.len() as u32
     }
 
     fn push_shared(&mut self, record: Vec<u8>) -> u32 {
         if let Some(&id) = self.shared.get(&record) {
             return id;
         }
-        let id = self.push(record.clone());
+        let id = self.push(&record);
         self.shared.insert(record, id);
         id
     }
@@ -158,7 +166,7 @@ impl BtfWriter {
     /// `typedef`.
     pub fn typedef(&mut self, name: &str, ty: u32) -> u32 {
         let record = self.record(name, Kind::Typedef, 0, false, ty, &[]);
-        self.push(record)
+        self.push(&record)
     }
 
     /// A declared but undefined struct or union.
@@ -178,6 +186,17 @@ impl BtfWriter {
     }
 
     fn composite(&mut self, kind: Kind, name: &str, size: u32, members: &[NewMember<'_>]) -> Result<u32> {
+        let record = self.composite_record(kind, name, size, members)?;
+        Ok(self.push(&record))
+    }
+
+    fn composite_record(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        size: u32,
+        members: &[NewMember<'_>],
+    ) -> Result<Vec<u8>> {
         count(members.len(), name)?;
         let flag = members.iter().any(|m| m.bitfield_bits != 0);
         let mut words = Vec::with_capacity(members.len() * 3);
@@ -189,18 +208,16 @@ impl BtfWriter {
             let place = if flag { member.bitfield_bits << 24 | member.bit_offset } else { member.bit_offset };
             words.extend([self.string(member.name), member.ty, place]);
         }
-        let record = self.record(name, kind, members.len(), flag, size, &words);
-        Ok(self.push(record))
+        Ok(self.record(name, kind, members.len(), flag, size, &words))
     }
 
-    /// Reserves an id for a struct that refers to itself; [`Self::forward`]-like until [`Self::define`] fills it
-    /// in. The id stays the same.
+    /// Reserves an id for a struct that may refer to itself: a forward declaration until [`Self::define`] fills it in.
     pub fn reserve(&mut self, name: &str, is_union: bool) -> u32 {
         let record = self.record(name, Kind::Fwd, 0, is_union, 0, &[]);
-        self.push(record)
+        self.push(&record)
     }
 
-    /// Gives a reserved id its members.
+    /// Gives a reserved id its members; `kind` is struct or union.
     pub fn define(
         &mut self,
         id: u32,
@@ -210,19 +227,12 @@ impl BtfWriter {
         members: &[NewMember<'_>],
     ) -> Result<()> {
         let index = (id as usize).wrapping_sub(1);
-        let start =
-            *self.starts.get(index).ok_or_else(|| Error::new("BTF", format!("type {id} is not reserved")))?;
-        let end = self.starts.get(index + 1).copied().unwrap_or(self.types.len());
-        let kind = if kind == Kind::Union { Kind::Union } else { Kind::Struct };
-        let last = self.composite(kind, name, size, members)?;
-        let record_start = self.starts[last as usize - 1];
-        self.starts.pop();
-        let record = self.types.split_off(record_start);
-        let grown = record.len() as isize - (end - start) as isize;
-        self.types.splice(start..end, record);
-        for later in &mut self.starts[index + 1..] {
-            *later = later.wrapping_add_signed(grown);
+        if index >= self.places.len() {
+            return Err(Error::new("BTF", format!("type {id} is not reserved")));
         }
+        let kind = if kind == Kind::Union { Kind::Union } else { Kind::Struct };
+        let record = self.composite_record(kind, name, size, members)?;
+        self.places[index] = self.place(&record);
         Ok(())
     }
 
@@ -245,7 +255,7 @@ impl BtfWriter {
         }
         let kind = if wide { Kind::Enum64 } else { Kind::Enum };
         let record = self.record(name, kind, values.len(), is_signed, size, &words);
-        Ok(self.push(record))
+        Ok(self.push(&record))
     }
 
     /// A prototype: parameter names and types, return type.
@@ -259,13 +269,13 @@ impl BtfWriter {
     /// A function with a prototype; the kernel wants `global` false for subprograms it shall verify in context.
     pub fn func(&mut self, name: &str, proto: u32, global: bool) -> u32 {
         let record = self.record(name, Kind::Func, usize::from(global), false, proto, &[]);
-        self.push(record)
+        self.push(&record)
     }
 
     /// A global variable.
     pub fn var(&mut self, name: &str, ty: u32, global: bool) -> u32 {
         let record = self.record(name, Kind::Var, 0, false, ty, &[u32::from(global)]);
-        self.push(record)
+        self.push(&record)
     }
 
     /// A section: (variable id, offset, size) of each variable.
@@ -273,29 +283,32 @@ impl BtfWriter {
         count(vars.len(), name)?;
         let words: Vec<u32> = vars.iter().flat_map(|&(ty, offset, size)| [ty, offset, size]).collect();
         let record = self.record(name, Kind::Datasec, vars.len(), false, size, &words);
-        Ok(self.push(record))
+        Ok(self.push(&record))
     }
 
     /// Number of types written, which is also the last id.
     pub fn len(&self) -> u32 {
-        self.starts.len() as u32
+        self.places.len() as u32
     }
 
     /// Whether no type was written.
     pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.places.is_empty()
     }
 
     /// The blob so far.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (types_len, strings_len) = (self.types.len() as u32, self.strings.len() as u32);
+        let types_len: usize = self.places.iter().map(|(start, end)| end - start).sum();
+        let (types_len, strings_len) = (types_len as u32, self.strings.len() as u32);
         let mut blob = Vec::with_capacity(HEADER_LEN + self.types.len() + self.strings.len());
         blob.extend(0xeb9f_u16.to_le_bytes());
         blob.extend([1, 0]);
         for word in [HEADER_LEN as u32, 0, types_len, types_len, strings_len] {
             blob.extend(word.to_le_bytes());
         }
-        blob.extend_from_slice(&self.types);
+        for &(start, end) in &self.places {
+            blob.extend_from_slice(&self.types[start..end]);
+        }
         blob.extend_from_slice(&self.strings);
         blob
     }

@@ -4,6 +4,7 @@
 //! is [`user`], which opens the files that a process maps. No input makes a parser panic: what is malformed is
 //! an [`Error`] with the format, the byte offset and the reason.
 
+pub mod abi;
 pub mod btf;
 pub mod btf_write;
 mod bytes;
