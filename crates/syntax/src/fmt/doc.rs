@@ -20,8 +20,10 @@ pub(super) enum Doc {
     Hard,
     /// Pieces one behind the other.
     Concat(Vec<Doc>),
-    /// Pieces one level deeper.
+    /// Pieces one level deeper if the group around them is broken.
     Indent(Vec<Doc>),
+    /// Pieces one level deeper in any case: the lines of a block.
+    Lines(Vec<Doc>),
     /// Pieces that are broken together: when `force` is set or they do not fit.
     Group {
         /// The pieces.
@@ -60,7 +62,11 @@ pub(super) fn print(doc: &Doc) -> String {
             Doc::Line => out.text(" "),
             Doc::Soft => {}
             Doc::Concat(parts) => work.extend(parts.iter().rev().map(|p| (indent, broken, p))),
-            Doc::Indent(parts) => work.extend(parts.iter().rev().map(|p| (indent + INDENT, broken, p))),
+            Doc::Indent(parts) | Doc::Lines(parts) => {
+                let deeper = broken || matches!(doc, Doc::Lines(_));
+                let indent = if deeper { indent + INDENT } else { indent };
+                work.extend(parts.iter().rev().map(|p| (indent, broken, p)));
+            }
             Doc::Group { parts, force } => {
                 let room = WIDTH.saturating_sub(out.column.max(out.pending_indent));
                 let broken = *force || !fits(room, parts, &work);
@@ -104,7 +110,9 @@ fn fits(room: usize, parts: &[Doc], behind: &[Work]) -> bool {
                 None => return false,
             },
             Doc::Soft => {}
-            Doc::Concat(parts) | Doc::Indent(parts) => work.extend(parts.iter().rev().map(|p| (broken, p))),
+            Doc::Concat(parts) | Doc::Indent(parts) | Doc::Lines(parts) => {
+                work.extend(parts.iter().rev().map(|p| (broken, p)))
+            }
             Doc::Group { parts, force } => work.extend(parts.iter().rev().map(|p| (*force, p))),
         }
     }
@@ -175,7 +183,7 @@ mod tests {
     fn empty_lines_have_no_indentation() {
         let doc = Doc::Concat(vec![
             Doc::text("{"),
-            Doc::Indent(vec![Doc::Hard, Doc::text("a"), Doc::Hard, Doc::Hard, Doc::text("b")]),
+            Doc::Lines(vec![Doc::Hard, Doc::text("a"), Doc::Hard, Doc::Hard, Doc::text("b")]),
             Doc::Hard,
             Doc::text("}"),
         ]);

@@ -66,14 +66,7 @@ impl Formatter<'_> {
     /// An expression where any may stand.
     pub(super) fn expr(&mut self, expr: &Expr) -> Doc {
         match &expr.kind {
-            ExprKind::Binary { op, left, right } => {
-                let bound = binary_precedence(*op);
-                let left = self.operand(left, bound);
-                let right_parens = matches!(right.kind, ExprKind::Block(_)) || precedence(right) <= bound;
-                let right = self.maybe_parens(right, right_parens);
-                let sign = Doc::text(format!(" {}", op.sign()));
-                Doc::group(vec![left, sign, Doc::Indent(vec![Doc::Line, right])])
-            }
+            ExprKind::Binary { op, .. } => self.chain(expr, binary_precedence(*op)),
             ExprKind::Ternary { cond, then, otherwise } => self.ternary(cond, then.as_deref(), otherwise),
             ExprKind::Unary { op, expr } => {
                 let clash = match op {
@@ -98,6 +91,27 @@ impl Formatter<'_> {
             ExprKind::Block(block) => Doc::group(vec![self.block_in_expr(block)]),
             _ => self.simple(expr),
         }
+    }
+
+    /// Infix operators that bind alike, broken at all of them or at none.
+    fn chain(&mut self, expr: &Expr, bound: u8) -> Doc {
+        let (mut first, mut links) = (expr, Vec::new());
+        while let ExprKind::Binary { op, left, right } = &first.kind {
+            let written_apart = !links.is_empty() && self.is_parenthesised(first);
+            if binary_precedence(*op) != bound || written_apart {
+                break;
+            }
+            links.push((op, &**right));
+            first = left;
+        }
+        let first = self.operand(first, bound);
+        let mut rest = Vec::new();
+        for (op, right) in links.into_iter().rev() {
+            let parens = matches!(right.kind, ExprKind::Block(_)) || precedence(right) <= bound;
+            let right = self.maybe_parens(right, parens);
+            rest.extend([Doc::text(format!(" {}", op.sign())), Doc::Line, right]);
+        }
+        Doc::group(vec![first, Doc::Indent(rest)])
     }
 
     /// Expressions without operators.
@@ -203,6 +217,9 @@ impl Formatter<'_> {
         let doc = self.expr(expr);
         if bare {
             return doc;
+        }
+        if matches!(expr.kind, ExprKind::Block(_)) {
+            return Doc::Concat(vec![Doc::text("("), doc, Doc::text(")")]);
         }
         Doc::group(vec![Doc::text("("), Doc::Indent(vec![Doc::Soft, doc]), Doc::Soft, Doc::text(")")])
     }
@@ -373,6 +390,9 @@ impl Formatter<'_> {
             force |= comment.text.starts_with("//") || comment.text.contains('\n');
             out.extend([Doc::text(" "), self.comment(comment)]);
             last = last.max(comment.span.end);
+            if comment.text.starts_with("//") {
+                break;
+            }
         }
         force
     }

@@ -13,7 +13,7 @@ fn behind_brace(lines: Vec<Doc>) -> Doc {
     if lines.is_empty() {
         return Doc::text("}");
     }
-    Doc::Concat(vec![Doc::Indent(vec![Doc::Hard, Doc::Concat(lines)]), Doc::Hard, Doc::text("}")])
+    Doc::Concat(vec![Doc::Lines(vec![Doc::Hard, Doc::Concat(lines)]), Doc::Hard, Doc::text("}")])
 }
 
 impl Formatter<'_> {

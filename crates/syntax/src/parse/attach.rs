@@ -12,7 +12,8 @@ impl Parser<'_> {
         let mut points = Vec::new();
         loop {
             if !self.begins_attach_point() {
-                self.expected("a probe");
+                let span = if points.is_empty() { self.tok_span() } else { self.missing_span() };
+                self.error(span, "expected a probe");
                 break;
             }
             points.push(self.attach_point());

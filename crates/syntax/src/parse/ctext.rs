@@ -64,7 +64,7 @@ impl Parser<'_> {
     }
 
     /// The end of what may follow the `}` of a definition: attributes, and a word such as `__packed` before a `;`.
-    fn attributes_end(&self, mut end: usize) -> usize {
+    fn attributes_end(&mut self, mut end: usize) -> usize {
         loop {
             let token = lexer::token(self.src, end);
             if token.kind != Tok::Ident {
@@ -72,7 +72,13 @@ impl Parser<'_> {
             }
             let next = lexer::token(self.src, token.end);
             if matches!(self.text_of(token), "__attribute__" | "__attribute") && next.kind == Tok::LParen {
-                end = self.parenthesis_end(next);
+                match self.parenthesis_end(next) {
+                    Some(closed) => end = closed,
+                    None => {
+                        self.error(self.span(next.start, next.end), "this parenthesis is not closed");
+                        return next.end;
+                    }
+                }
             } else if next.kind == Tok::Semi {
                 return token.end;
             } else {
@@ -81,18 +87,18 @@ impl Parser<'_> {
         }
     }
 
-    /// The end of the parenthesis that `open` begins.
-    fn parenthesis_end(&self, open: Token) -> usize {
+    /// The end of the parenthesis that `open` begins; `None` when it is not closed.
+    fn parenthesis_end(&self, open: Token) -> Option<usize> {
         let (mut token, mut depth) = (open, 0usize);
         loop {
             match token.kind {
                 Tok::LParen => depth += 1,
                 Tok::RParen => depth -= 1,
-                Tok::Eof | Tok::LBrace | Tok::RBrace | Tok::Semi => return token.start,
+                Tok::Eof | Tok::LBrace | Tok::RBrace | Tok::Semi => return None,
                 _ => {}
             }
             if depth == 0 {
-                return token.end;
+                return Some(token.end);
             }
             token = lexer::token(self.src, token.end);
         }

@@ -480,6 +480,7 @@ impl Parser<'_> {
             if !self.at_word("if") {
                 let block = self.block_in_expr();
                 last = Some(self.block_expr(block));
+                break;
             }
         }
         let end = self.prev_end;

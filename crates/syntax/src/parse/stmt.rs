@@ -181,6 +181,11 @@ impl Parser<'_> {
                 self.bump();
                 Read::Stmt(StmtKind::Discard(self.expr()))
             }
+            "else" => {
+                self.error(self.tok_span(), "'else' without an 'if' before it");
+                self.bump();
+                Read::Expr(self.hole())
+            }
             _ => self.expr_or_assignment(),
         }
     }
