@@ -88,6 +88,12 @@ impl Deref for KernelBtf {
     }
 }
 
+impl AsRef<[u8]> for KernelBtf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 /// Names of the modules that have BTF.
 pub fn modules(root: &Root) -> Result<Vec<String>> {
     let mut names = root.list(DIR)?;

@@ -7,11 +7,13 @@
 
 pub mod btf;
 pub mod caps;
+pub mod cgroup;
 pub mod child;
 pub mod clock;
 pub mod cpu;
 pub mod error;
 pub mod features;
+pub mod file;
 pub mod ksyms;
 pub mod link;
 pub mod localtime;

@@ -1,27 +1,40 @@
 //! Waiting for descriptors with a timeout: ppoll(2).
 
-use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// A set of descriptors to wait for. Build it once and wait many times: waiting doesn't allocate.
+/// A set of descriptors to wait for. It holds duplicates, so that the originals stay free to use. Build it once and wait
+/// many times: waiting doesn't allocate.
 #[derive(Debug, Default)]
-pub struct PollSet<'fd> {
+pub struct PollSet {
     fds: Vec<libc::pollfd>,
-    lifetime: PhantomData<BorrowedFd<'fd>>,
+    /// The duplicates behind `fds`, index by index.
+    owned: Vec<Option<OwnedFd>>,
+    /// A descriptor could not be duplicated; the next wait says so.
+    failed: Option<Error>,
 }
 
-impl<'fd> PollSet<'fd> {
+impl PollSet {
     /// An empty set.
-    pub fn new() -> PollSet<'fd> {
-        PollSet { fds: Vec::new(), lifetime: PhantomData }
+    pub fn new() -> PollSet {
+        PollSet::default()
     }
 
-    /// Adds a descriptor to wait for input on; returns its index for [`PollSet::is_ready`].
-    pub fn add(&mut self, fd: BorrowedFd<'fd>) -> usize {
-        self.fds.push(libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+    /// Adds a descriptor to wait for input on; returns its index for [`PollSet::is_ready`]. When there are too many
+    /// open files for a duplicate, [`PollSet::wait`] fails.
+    pub fn add(&mut self, fd: BorrowedFd<'_>) -> usize {
+        let owned = match fd.try_clone_to_owned() {
+            Ok(owned) => Some(owned),
+            Err(e) => {
+                self.failed = Some(Error::io("wait for", "one more descriptor", &e));
+                None
+            }
+        };
+        let number = owned.as_ref().map_or(-1, |o| o.as_raw_fd());
+        self.fds.push(libc::pollfd { fd: number, events: libc::POLLIN, revents: 0 });
+        self.owned.push(owned);
         self.fds.len() - 1
     }
 
@@ -31,11 +44,17 @@ impl<'fd> PollSet<'fd> {
             // A negative descriptor is skipped by poll(2).
             (entry.fd, entry.revents) = (-1, 0);
         }
+        if let Some(owned) = self.owned.get_mut(index) {
+            *owned = None;
+        }
     }
 
     /// Waits until a descriptor is readable, closed at the other end or broken, or for the timeout (`None`: for ever).
     /// Returns how many are ready; 0 after the timeout and after a signal.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let limit = timeout.map(|t| libc::timespec {
             tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: t.subsec_nanos().into(),

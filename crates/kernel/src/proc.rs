@@ -133,14 +133,6 @@ pub fn pid_namespace(root: &Root) -> Result<(u64, u64)> {
     Ok((meta.dev(), meta.ino()))
 }
 
-/// Id of a cgroup (v2) by its path below the cgroup file system: its inode number.
-pub fn cgroup_id(path: &Path) -> Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let meta =
-        std::fs::metadata(path).map_err(|e| Error::io("stat cgroup", path.display().to_string(), &e))?;
-    Ok(meta.ino())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -162,7 +162,7 @@ fn mount_points(mounts: &str) -> Vec<String> {
 }
 
 /// Undoes the octal escapes of `/proc/mounts` (`\040` for a space).
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -62,12 +62,49 @@ fn the_ring_buffer_wakes_its_reader() {
     let p = Prog::load(&ProgSpec::new("writer", ProgKind::RAW_TRACEPOINT, &insns)).unwrap();
     let link = Link::raw_tracepoint(&p, "sys_enter", 0).unwrap();
     getppid();
-    let fd = ring.as_fd().try_clone_to_owned().unwrap();
     let mut set = PollSet::new();
-    let i = set.add(fd.as_fd());
+    let i = set.add(ring.as_fd());
     assert!(set.wait(Some(Duration::from_secs(5))).unwrap() > 0 && set.is_ready(i));
     drop(link);
     assert!(ring.consume(&mut |b| assert_eq!(b, VALUE.to_ne_bytes())) > 0);
+}
+
+#[test]
+fn no_record_is_lost_or_torn_while_both_sides_run() {
+    if !live("no_record_is_lost_or_torn_while_both_sides_run") {
+        return;
+    }
+    let (counter, written) = support::counter();
+    let map = Map::create(&MapSpec::new("ring", MapKind::RINGBUF, 0, 0, 8192)).unwrap();
+    let mut ring = RingBuf::open(&map).unwrap();
+    let insns =
+        support::ringbuf_write_counted(map.as_fd().as_raw_fd(), counter.as_fd().as_raw_fd(), VALUE, 64);
+    let p = Prog::load(&ProgSpec::new("writer", ProgKind::RAW_TRACEPOINT, &insns)).unwrap();
+    let link = Link::raw_tracepoint(&p, "sys_enter", 0).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut seen = 0;
+    let mut check = |bytes: &[u8]| {
+        assert_eq!(bytes.len(), 64);
+        assert!(bytes.chunks(8).all(|c| c == VALUE.to_ne_bytes()));
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    getppid();
+                }
+            });
+        }
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_millis(500) {
+            seen += ring.consume(&mut check);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    drop(link);
+    seen += ring.consume(&mut check);
+    assert!(seen > 1000, "{seen}");
+    assert_eq!(seen as u64, written.load_u64(0).unwrap());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use fathom_bpf::helpers::Helper;
 use fathom_bpf::insn::Insn;
-use fathom_bpf::isa::{Alu, AtomicOp, Reg as R, Size};
+use fathom_bpf::isa::{Alu, AtomicOp, Cond, Reg as R, Size, Width};
 use fathom_bpf::kinds::{map_flags, MapKind};
 use fathom_kernel::caps::Privileges;
 use fathom_kernel::map::{Map, MapMemory, MapSpec};
@@ -46,6 +46,19 @@ pub fn ringbuf_write(map_fd: i32, value: u64, len: i16) -> Vec<Insn> {
     out.push(Insn::mov64_imm(R::R3, i32::from(len)));
     out.push(Insn::mov64_imm(R::R4, 0));
     out.push(Insn::call(Helper::RINGBUF_OUTPUT));
+    out.push(Insn::exit());
+    out
+}
+
+/// As [`ringbuf_write`], and counts every record that the ring took in the u64 of an array.
+pub fn ringbuf_write_counted(ring_fd: i32, counter_fd: i32, value: u64, len: i16) -> Vec<Insn> {
+    let mut out = ringbuf_write(ring_fd, value, len);
+    out.pop();
+    out.push(Insn::jmp_imm(Width::W64, Cond::Ne, R::R0, 0, 4));
+    out.extend(Insn::ld_map_value(R::R1, counter_fd, 0));
+    out.push(Insn::mov64_imm(R::R2, 1));
+    out.push(Insn::atomic(AtomicOp::Add, Size::DW, R::R1, 0, R::R2));
+    out.push(Insn::mov64_imm(R::R0, 0));
     out.push(Insn::exit());
     out
 }
