@@ -125,7 +125,7 @@ impl Formatter<'_> {
             ExprKind::ParamCount => Doc::text("$#"),
             ExprKind::MapAccess { map: base, key } | ExprKind::Index { base, index: key } => {
                 let base = self.operand(base, POSTFIX);
-                Doc::Concat(vec![base, self.keys(key)])
+                Doc::Concat(vec![base, self.keys(key, expr.span.end)])
             }
             ExprKind::Call { name, args, .. } => {
                 let list = self.list("(", args, ")", expr.span.end, |_, _| None);
@@ -226,7 +226,7 @@ impl Formatter<'_> {
 
     /// An expression at the beginning of a statement, where `{` and `if` would be a statement.
     pub(super) fn leading(&mut self, expr: &Expr) -> Doc {
-        self.expr(expr)
+        self.maybe_parens(expr, matches!(expr.kind, ExprKind::If { .. } | ExprKind::Block(_)))
     }
 
     /// A predicate between its slashes.
@@ -318,10 +318,10 @@ impl Formatter<'_> {
         Doc::group(parts)
     }
 
-    /// `[key]` or `[key, key]`.
-    fn keys(&mut self, key: &Expr) -> Doc {
+    /// `[key]` or `[key, key]`, which ends at `end`.
+    fn keys(&mut self, key: &Expr, end: u32) -> Doc {
         match &key.kind {
-            ExprKind::Tuple(keys) if keys.len() > 1 => self.list("[", keys, "]", key.span.end, |_, _| None),
+            ExprKind::Tuple(keys) if keys.len() > 1 => self.list("[", keys, "]", end, |_, _| None),
             _ => {
                 let key = self.expr(key);
                 Doc::Concat(vec![Doc::text("["), key, Doc::text("]")])
