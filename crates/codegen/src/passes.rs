@@ -26,12 +26,62 @@ pub enum When {
 }
 
 /// All passes in their order.
-pub const PASSES: &[Pass] = &[Pass {
-    name: "legalize",
-    doc: "Replaces operations that the target machine does not have.",
-    when: When::Always,
-    run: opt::legalize::run,
-}];
+pub const PASSES: &[Pass] = &[
+    Pass {
+        name: "fold",
+        doc: "Folds constants, simplifies operations and the tests of branches.",
+        when: When::Optimising,
+        run: opt::fold::run,
+    },
+    Pass {
+        name: "control",
+        doc: "Leads jumps through empty blocks, joins blocks, drops parameters with one value.",
+        when: When::Optimising,
+        run: opt::control::run,
+    },
+    Pass {
+        name: "gvn",
+        doc: "Merges equal operations and drops tests whose outcome is known on the way.",
+        when: When::Optimising,
+        run: opt::gvn::run,
+    },
+    Pass {
+        name: "stack",
+        doc: "Takes values from stores to stack slots, drops slots that are only written.",
+        when: When::Optimising,
+        run: opt::stack::run,
+    },
+    Pass {
+        name: "legalize",
+        doc: "Replaces operations that the target machine does not have.",
+        when: When::Always,
+        run: opt::legalize::run,
+    },
+    Pass {
+        name: "fold-again",
+        doc: "Folds what earlier passes uncovered.",
+        when: When::Optimising,
+        run: opt::fold::run,
+    },
+    Pass {
+        name: "control-again",
+        doc: "Simplifies control flow that earlier passes uncovered.",
+        when: When::Optimising,
+        run: opt::control::run,
+    },
+    Pass {
+        name: "gvn-again",
+        doc: "Merges what earlier passes uncovered.",
+        when: When::Optimising,
+        run: opt::gvn::run,
+    },
+    Pass {
+        name: "dce",
+        doc: "Drops operations and parameters that nobody needs.",
+        when: When::Optimising,
+        run: opt::dce::run,
+    },
+];
 
 /// Runs all passes on a function.
 pub(crate) fn run(

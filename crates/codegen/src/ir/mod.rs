@@ -10,6 +10,7 @@
 
 pub mod builder;
 pub mod flow;
+pub mod number;
 mod operands;
 pub mod parse;
 mod text;
