@@ -1,7 +1,7 @@
 //! Perf events: what fires them, where they count, programs on them.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -397,19 +397,16 @@ impl PerfEvent {
 
     /// The count and its times.
     pub fn read(&self) -> Result<Reading> {
-        use std::io::Read;
-        let mut bytes = [0u8; 24];
-        let file = self.fd.try_clone().map_err(|e| Error::io("read", self.object.clone(), &e))?;
-        let n = std::fs::File::from(file)
-            .read(&mut bytes)
-            .map_err(|e| Error::io("read", self.object.clone(), &e))?;
-        let word = |i: usize| -> u64 {
-            bytes.get(i * 8..i * 8 + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
-        };
-        if n < 24 {
-            return Ok(Reading { value: word(0), enabled_ns: 0, running_ns: 0 });
+        let mut words = [0u64; 3];
+        let size = std::mem::size_of_val(&words);
+        // SAFETY: the buffer is the array with its size.
+        let n = unsafe { libc::read(self.fd.as_raw_fd(), words.as_mut_ptr().cast(), size) };
+        if n < 0 {
+            return Err(Error::last_os("read", self.object.clone()));
         }
-        Ok(Reading { value: word(0), enabled_ns: word(1), running_ns: word(2) })
+        // An event in error state (e.g. one that could not be scheduled) reads as nothing: zeros.
+        let [value, enabled_ns, running_ns] = words;
+        Ok(Reading { value, enabled_ns, running_ns })
     }
 
     fn control(&self, op: &'static str, request: u64, arg: u64) -> Result<()> {

@@ -76,8 +76,8 @@ pub struct Prog {
     log: String,
 }
 
-/// Most bytes of verifier log that are asked for.
-const LOG_BYTES_MAX: usize = 64 << 20;
+/// Most bytes of verifier log that are asked for. Of a longer one, newer kernels (6.4) keep the end.
+const LOG_BYTES_MAX: usize = 16 << 20;
 
 impl Prog {
     /// Loads a program. First without a log (cheaper); when refused, again with a log buffer that grows as needed, and
