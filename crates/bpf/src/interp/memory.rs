@@ -244,7 +244,7 @@ mod tests {
         let mut memory = Memory::new();
         let a = memory.map(Space::MapValue, vec![1, 2, 3, 4], true);
         let b = memory.map(Space::Ctx, vec![9; 8], false);
-        assert!(b >= a + 4 && b % 16 == 0);
+        assert!(b >= a + 4 && b.is_multiple_of(16));
         assert_eq!(memory.load_uint(a, Size::W), Ok(0x0403_0201));
         assert_eq!(memory.load_uint(a + 2, Size::H), Ok(0x0403));
         assert!(matches!(memory.load_uint(a + 1, Size::W), Err(Fault::Access { write: false, .. })));

@@ -3,7 +3,7 @@
 use super::errno::{fail, E2BIG, EFAULT, EINVAL, ENOENT, ERANGE};
 use super::probe::Half;
 use super::{Call, SimHost};
-use crate::interp::{Fault, Space};
+use crate::interp::Fault;
 use crate::isa::Size;
 use crate::kinds::helper_flags::BPF_MAX_LOOPS;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ const KFUNCS: &[(&str, Call)] = &[
     ("bpf_rdonly_cast", |_, _, a| Ok(a[0])),
     ("bpf_cast_to_kern_ctx", |_, _, a| Ok(a[0])),
     ("bpf_session_is_return", |h, _, _| Ok(h.session_is_return.into())),
-    ("bpf_session_cookie", |h, _, _| Ok(h.session_cookie_address())),
+    ("bpf_session_cookie", |h, _, _| Ok(h.session_cookie)),
     ("bpf_strcmp", |h, _, a| h.compare(a[0], a[1], false)),
     ("bpf_strcasecmp", |h, _, a| h.compare(a[0], a[1], true)),
     ("bpf_strlen", |h, _, a| h.search(a[0], MAX_TEXT, |text| Some(text.len()))),
@@ -100,21 +100,16 @@ impl SimHost {
         Ok(place)
     }
 
-    fn session_cookie_address(&mut self) -> u64 {
-        if let Some(addr) = self.cookie_addr {
-            return addr;
-        }
-        let bytes = self.session_cookie.to_le_bytes().to_vec();
-        let addr = self.memory.map(Space::Kernel, bytes, true);
-        self.cookie_addr = Some(addr);
-        addr
+    /// The session cookie, as the program has left it.
+    pub fn session_cookie(&self) -> u64 {
+        self.memory.load_uint(self.session_cookie, Size::DW).unwrap_or(0)
     }
 
-    /// The session cookie as the program has left it.
-    pub fn session_cookie_now(&self) -> u64 {
-        let bytes = self.cookie_addr.and_then(|addr| self.memory.region(addr));
-        let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-        bytes.map_or(self.session_cookie, u64::from_le_bytes)
+    /// Sets the session cookie that the next run finds.
+    pub fn set_session_cookie(&mut self, cookie: u64) {
+        if let Some(bytes) = self.memory.region_mut(self.session_cookie) {
+            bytes.copy_from_slice(&cookie.to_le_bytes());
+        }
     }
 
     /// Kernel text whose zero comes within the limit, or the error number.

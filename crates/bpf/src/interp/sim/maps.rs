@@ -67,7 +67,7 @@ impl MapSpec {
         if (kind.is_hash() || kind.is_array()) && self.value_size == 0 {
             return Err(format!("a {kind} map needs values; `value_size` is 0"));
         }
-        if kind == MapKind::STACK_TRACE && (self.value_size < 8 || self.value_size % 8 != 0) {
+        if kind == MapKind::STACK_TRACE && (self.value_size < 8 || !self.value_size.is_multiple_of(8)) {
             return Err(format!("stacks of {} bytes; the size must be a multiple of 8", self.value_size));
         }
         let copies = if kind.is_percpu() { u64::try_from(cpus).unwrap_or(u64::MAX) } else { 1 };

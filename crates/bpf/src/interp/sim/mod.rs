@@ -15,7 +15,7 @@ pub use ring::{Record, Wakeup};
 pub use task::{Clock, Namespace, Task};
 pub use text::Symbol;
 
-use super::{Core, Fault, Host, Memory};
+use super::{Core, Fault, Host, Memory, Space};
 use crate::helpers::Helper;
 use crate::isa::Size;
 use maps::SimMap;
@@ -83,8 +83,6 @@ pub struct SimHost {
     pub func_args: u64,
     /// `bpf_session_is_return`.
     pub session_is_return: bool,
-    /// Value of `bpf_session_cookie`, kept from entry to return.
-    pub session_cookie: u64,
     /// Names of addresses for `%ps` and `%pS`.
     pub symbols: Vec<Symbol>,
     /// Kernel variables: BTF id to address.
@@ -100,14 +98,17 @@ pub struct SimHost {
     kfuncs: BTreeMap<i32, Call>,
     /// Regions of replaced and deleted elements: mapped until the run ends, as the kernel's grace periods do.
     retired: Vec<u64>,
-    cookie_addr: Option<u64>,
+    /// Where `bpf_session_cookie` points.
+    session_cookie: u64,
 }
 
 impl SimHost {
     /// A host with so many CPUs (at least 1), no maps, and the time, task and stacks of their defaults.
     pub fn new(cpus: usize) -> SimHost {
+        let mut memory = Memory::new();
+        let session_cookie = memory.map(Space::Kernel, vec![0; 8], true);
         SimHost {
-            memory: Memory::new(),
+            memory,
             clock: Clock::default(),
             task: Task::default(),
             cpu: 0,
@@ -120,7 +121,6 @@ impl SimHost {
             func_ip: 0,
             func_args: 0,
             session_is_return: false,
-            session_cookie: 0,
             symbols: Vec::new(),
             variables: BTreeMap::new(),
             may_goto_fuel: 0x80_0000,
@@ -130,7 +130,7 @@ impl SimHost {
             maps: BTreeMap::new(),
             kfuncs: kfuncs::defaults(),
             retired: Vec::new(),
-            cookie_addr: None,
+            session_cookie,
         }
     }
 
