@@ -247,7 +247,7 @@ fn time_task_and_cpu_are_what_was_set() {
     (host.cpu, host.numa_node, host.jiffies, host.attach_cookie) = (3, 1, 42, 77);
     (host.task.tgid, host.task.pid, host.task.uid, host.task.gid) = (10, 11, 12, 13);
     host.task.cgroup_ids = vec![1, 50, 60];
-    host.task.comm = "a-name-loonger-tan-fits".to_owned();
+    host.task.comm = "a-name-longer-than-fits".to_owned();
     host.task.namespaces = vec![Namespace { dev: 4, ino: 5, pid: 2, tgid: 1 }];
     for (text, want) in [
         ("call ktime_get_ns", 1_000_000_000),
