@@ -1,7 +1,7 @@
 //! The lexer: one token at an offset. It has no state, so that the parser may read C text and attach points its own
 //! way and go on from there.
 
-use crate::token::{Tok, Token, PUNCTUATION};
+use crate::token::{punctuation, Tok, Token};
 
 /// A piece of text between tokens that is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,8 +96,8 @@ pub fn token_at(src: &[u8], start: usize) -> Token {
             Some(b) if is_name_start(*b) => (Tok::Var, name_end(src, start + 1)),
             _ => (Tok::Unknown, start + 1),
         },
-        _ => match PUNCTUATION.iter().find(|(text, _)| src[start..].starts_with(text.as_bytes())) {
-            Some((text, kind)) => (*kind, start + text.len()),
+        _ => match punctuation(&src[start..]) {
+            Some((kind, len)) => (kind, start + len),
             None => (Tok::Unknown, character_end(src, start)),
         },
     };

@@ -16,6 +16,6 @@ pub mod token;
 pub use diag::{has_errors, Diagnostic, Severity};
 pub use dump::dump;
 pub use fmt::format;
-pub use parse::{parse, parse_expr, parse_type};
+pub use parse::{parse, parse_after, parse_expr, parse_type};
 pub use render::render;
 pub use source::{Position, SourceFile, SourceMap};

@@ -181,6 +181,33 @@ pub const PUNCTUATION: &[(&str, Tok)] = &[
     (">", Tok::Gt),
 ];
 
+/// The most marks that begin with the same character.
+const MARKS_PER_BYTE: usize = 4;
+/// Rows of [`PUNCTUATION`] by first byte, counted from 1; 0 is none.
+static MARKS: [[u8; MARKS_PER_BYTE]; 128] = {
+    let mut table = [[0; MARKS_PER_BYTE]; 128];
+    let mut row = 0;
+    while row < PUNCTUATION.len() {
+        let first = PUNCTUATION[row].0.as_bytes()[0] as usize;
+        let mut slot = 0;
+        while table[first][slot] != 0 {
+            slot += 1;
+        }
+        row += 1;
+        table[first][slot] = row as u8;
+    }
+    table
+};
+
+/// The longest punctuation mark that the text begins with, and its length.
+pub fn punctuation(text: &[u8]) -> Option<(Tok, usize)> {
+    let rows = MARKS.get(*text.first()? as usize)?;
+    let rows = rows.iter().map_while(|row| PUNCTUATION.get((*row as usize).checked_sub(1)?));
+    rows.into_iter()
+        .find(|(mark, _)| text.starts_with(mark.as_bytes()))
+        .map(|(mark, kind)| (*kind, mark.len()))
+}
+
 /// Words that cannot be names of variables, macros or values.
 pub const KEYWORDS: &[&str] = &[
     "break", "comptime", "continue", "else", "fn", "for", "if", "import", "let", "macro", "offsetof",
@@ -200,6 +227,14 @@ mod tests {
     fn keywords_are_sorted() {
         assert!(KEYWORDS.windows(2).all(|w| w[0] < w[1]));
         assert!(is_keyword("while") && !is_keyword("config"));
+    }
+
+    #[test]
+    fn every_mark_is_found() {
+        for (mark, kind) in PUNCTUATION {
+            assert_eq!(punctuation(mark.as_bytes()), Some((*kind, mark.len())));
+        }
+        assert_eq!((punctuation(b""), punctuation(b"x"), punctuation(b"\xff")), (None, None, None));
     }
 
     #[test]

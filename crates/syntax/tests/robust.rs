@@ -255,7 +255,8 @@ fn time_is_linear() {
         assert!(diagnostics.is_empty() && script.items.len() == 1);
         started.elapsed()
     };
-    let small = time_of(1_000);
-    let large = time_of(20_000);
-    assert!(large < small * 100, "{small:?} for 1000 lines, {large:?} for 20000");
+    // The machine may be busy with other things, so the best of some tries counts.
+    let best_of = |lines: usize| (0..5).map(|_| time_of(lines)).min().unwrap_or_default();
+    let (small, large) = (best_of(1_000), best_of(8_000));
+    assert!(large < small * 40, "{small:?} for 1000 lines, {large:?} for 8000");
 }

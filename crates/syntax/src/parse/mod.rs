@@ -28,7 +28,14 @@ pub const MAX_SOURCE_BYTES: usize = 64 << 20;
 
 /// Parses a script. There is a tree for any text; what could not be read is in the diagnostics, which are errors only.
 pub fn parse(source: &str, file: FileId) -> (Script, Vec<Diagnostic>) {
+    parse_after(source, file, NodeIds::default())
+}
+
+/// Parses a further script of the same run, such as an import or the standard library: its nodes are numbered on from
+/// `ids`, so that side tables can hold the nodes of all of them. [`Script::ids`] is where the next one goes on.
+pub fn parse_after(source: &str, file: FileId, ids: NodeIds) -> (Script, Vec<Diagnostic>) {
     let mut parser = Parser::new(source, file);
+    parser.ids = ids;
     let mut script = parser.script();
     script.comments = std::mem::take(&mut parser.comments);
     script.ids = std::mem::take(&mut parser.ids);
@@ -359,4 +366,51 @@ impl<'a> Parser<'a> {
 /// Text with control characters shown as escapes.
 fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::{dump_expr, dump_type};
+
+    #[test]
+    fn several_scripts_share_their_ids() {
+        let (first, _) = parse("begin { 1 + 2 }", FileId(0));
+        let (second, _) = parse_after("end { 3 }", FileId(1), first.ids.clone());
+        assert_eq!(first.ids.count(), 4);
+        assert_eq!(second.ids.count(), 6);
+    }
+
+    #[test]
+    fn single_expressions_and_types() {
+        let mut ids = NodeIds::default();
+        let (expr, errors) = parse_expr("1 + $x", FileId(0), &mut ids);
+        assert_eq!((dump_expr(&expr).as_str(), errors.len()), ("binary +\n  int 1\n  var $x\n", 0));
+        let (ty, errors) = parse_type("const struct x **[4]", FileId(0), &mut ids);
+        assert_eq!((dump_type(&ty).as_str(), errors.len()), ("struct x * *[int 4]", 0));
+        let (_, errors) = parse_expr("1 2", FileId(0), &mut ids);
+        assert_eq!(errors[0].message, "syntax: expected the end of the text");
+        let (_, errors) = parse_type("", FileId(0), &mut ids);
+        assert_eq!(errors[0].message, "syntax: expected a type");
+    }
+
+    #[test]
+    fn places_are_those_of_the_text() {
+        let text = "begin { $x = 0x12345678abcdef; errorf(\"%x\", ($x), -$x); }";
+        let (script, _) = parse(text, FileId(3));
+        let Some(crate::ast::Item::Probe(probe)) = script.items.first() else { panic!("a probe") };
+        let stmt = probe.body.stmts.get(1).map(|s| s.span);
+        assert_eq!(
+            stmt.map(|s| (s.file, &text[s.start as usize..s.end as usize])),
+            Some((FileId(3), "errorf(\"%x\", ($x), -$x)"))
+        );
+        assert_eq!((probe.span.start, probe.span.end as usize), (0, text.len()));
+    }
+
+    #[test]
+    fn only_so_many_errors_are_shown() {
+        let (_, errors) = parse(&format!("begin {{ {} }}", "1 +; ".repeat(100)), FileId(0));
+        assert_eq!(errors.len(), MAX_ERRORS + 1);
+        assert_eq!(errors[MAX_ERRORS].message, "syntax: 75 more errors are not shown");
+    }
 }
