@@ -1,0 +1,216 @@
+//! Carries out attachments: each gives links that detach when dropped.
+
+use crate::facts::KernelFacts;
+use fathom_codegen::program::{Attach, Attachment, PerfCpus, UprobeSite};
+use fathom_kernel::cpu;
+use fathom_kernel::error::{Error, Result};
+use fathom_kernel::link::{IterTarget, KprobeMulti, KprobeTargets, Link, UprobeMulti};
+use fathom_kernel::perf::{self, EventSpec, PerfEvent, Sampling, Scope};
+use fathom_kernel::prog::Prog;
+use std::path::Path;
+
+/// Attaches a loaded program as one attachment says. [`Attach::Run`] needs nothing and gives no link.
+///
+/// # Errors
+/// Names the attach point, the kernel's reason and the next step.
+pub fn attach(facts: &KernelFacts, prog: &Prog, attachment: &Attachment) -> Result<Vec<Link>> {
+    let cookie = attachment.cookie;
+    match &attachment.how {
+        Attach::Run(_) => Ok(Vec::new()),
+        Attach::RawTracepoint { name } => one(Link::raw_tracepoint(prog, name, cookie)),
+        Attach::Tracing => one(Link::tracing(prog, cookie)),
+        Attach::Tracepoint { category, event } => tracepoint(facts, prog, category, event, cookie),
+        Attach::Kprobe { symbol, module: _, offset, ret } => {
+            let spec = match symbol.as_str() {
+                "" => EventSpec::kprobe_address(facts.root(), *offset, *ret)?,
+                _ => EventSpec::kprobe(facts.root(), symbol, *offset, *ret)?,
+            };
+            one(PerfEvent::open(&spec, Scope::Cpu(0))?.attach(prog, cookie))
+        }
+        Attach::KprobeMulti { symbols, ret, session: _ } => {
+            let (names, cookies): (Vec<String>, Vec<u64>) = symbols.iter().cloned().unzip();
+            let spec =
+                KprobeMulti { targets: KprobeTargets::Symbols(&names), cookies: &cookies, on_return: *ret };
+            one(Link::kprobe_multi(prog, &spec))
+        }
+        Attach::Uprobe { path, offset, ref_ctr_offset, pid, ret } => {
+            let spec = EventSpec::uprobe(facts.root(), Path::new(path), *offset, *ref_ctr_offset, *ret)?;
+            let scope = pid.map_or(Scope::Cpu(0), |pid| Scope::Task(pid as i32));
+            one(PerfEvent::open(&spec, scope)?.attach(prog, cookie))
+        }
+        Attach::UprobeMulti { path, sites, pid, ret, session: _ } => {
+            uprobe_multi(prog, path, sites, pid.unwrap_or(0), *ret)
+        }
+        Attach::Perf { event_type, config, period, is_freq, cpus, pid } => {
+            let sampling = if *is_freq { Sampling::Frequency(*period) } else { Sampling::Period(*period) };
+            let spec = EventSpec::raw(*event_type, *config, 0, 0, &attachment.name).sampling(sampling);
+            perf_event(facts, prog, &spec, *cpus, *pid, cookie)
+        }
+        Attach::Watchpoint { address, len, mode, pid } => {
+            let spec = EventSpec::breakpoint(*address, u64::from(*len), *mode);
+            watchpoint(facts, prog, &spec, *pid, cookie)
+        }
+        Attach::Iter { .. } => one(Link::iter(prog, IterTarget::All)),
+    }
+}
+
+fn one(link: Result<Link>) -> Result<Vec<Link>> {
+    link.map(|link| vec![link])
+}
+
+fn tracepoint(
+    facts: &KernelFacts,
+    prog: &Prog,
+    category: &str,
+    event: &str,
+    cookie: u64,
+) -> Result<Vec<Link>> {
+    let name = format!("{category}:{event}");
+    let tracefs = facts.tracefs().ok_or_else(|| {
+        Error::other("attach", name.clone(), "tracefs is not mounted")
+            .with_hint("as root: mount -t tracefs nodev /sys/kernel/tracing")
+    })?;
+    let spec = EventSpec::tracepoint(tracefs.event_id(category, event)?, &name);
+    // The program runs on all CPUs whichever CPU the event is opened on: the tracepoint calls it before perf looks at the CPU.
+    one(PerfEvent::open(&spec, Scope::Cpu(0))?.attach(prog, cookie))
+}
+
+fn uprobe_multi(prog: &Prog, path: &str, sites: &[UprobeSite], pid: u32, ret: bool) -> Result<Vec<Link>> {
+    let offsets: Vec<u64> = sites.iter().map(|s| s.offset).collect();
+    let cookies: Vec<u64> = sites.iter().map(|s| s.cookie).collect();
+    let semaphores: Vec<u64> = sites.iter().map(|s| s.ref_ctr_offset).collect();
+    let has_semaphore = semaphores.iter().any(|s| *s != 0);
+    let spec = UprobeMulti {
+        offsets: &offsets,
+        ref_ctr_offsets: if has_semaphore { &semaphores } else { &[] },
+        cookies: &cookies,
+        pid,
+        on_return: ret,
+    };
+    one(Link::uprobe_multi(prog, Path::new(path), &spec))
+}
+
+fn perf_event(
+    facts: &KernelFacts,
+    prog: &Prog,
+    spec: &EventSpec,
+    cpus: PerfCpus,
+    pid: Option<u32>,
+    cookie: u64,
+) -> Result<Vec<Link>> {
+    let online = cpu::online(facts.root())?;
+    let chosen: &[u32] = match cpus {
+        PerfCpus::All => &online,
+        PerfCpus::One => online.get(..1).unwrap_or(&online),
+    };
+    let events: Vec<PerfEvent> = match pid {
+        None => perf::open_on_cpus(spec, chosen)?,
+        Some(pid) => threads(facts, pid)?
+            .into_iter()
+            .filter_map(|tid| PerfEvent::open(spec, Scope::Task(tid)).ok())
+            .collect(),
+    };
+    events.into_iter().map(|e| e.attach(prog, cookie)).collect()
+}
+
+fn watchpoint(
+    facts: &KernelFacts,
+    prog: &Prog,
+    spec: &EventSpec,
+    pid: Option<u32>,
+    cookie: u64,
+) -> Result<Vec<Link>> {
+    let Some(pid) = pid else {
+        return perf_event(facts, prog, spec, PerfCpus::All, None, cookie);
+    };
+    // Threads that begin later inherit the breakpoint.
+    let spec = spec.clone().inherit();
+    let mut links = Vec::new();
+    for tid in threads(facts, pid)? {
+        match PerfEvent::open(&spec, Scope::Task(tid)) {
+            Ok(event) => links.push(event.attach(prog, cookie)?),
+            // The thread ended meanwhile.
+            Err(e) if e.errno == 3 => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(links)
+}
+
+/// Threads of a process.
+fn threads(facts: &KernelFacts, pid: u32) -> Result<Vec<i32>> {
+    let names = facts
+        .root()
+        .list(format!("/proc/{pid}/task"))
+        .map_err(|e| e.with_hint(format!("process {pid} does not exist (any more)")))?;
+    Ok(names.iter().filter_map(|n| n.parse().ok()).collect())
+}
+
+/// Attachments of one program, with those that can share a link put together: places of one file, functions of the kernel.
+pub fn merged(attachments: &[Attachment]) -> Vec<Attachment> {
+    let mut out: Vec<Attachment> = Vec::new();
+    for a in attachments {
+        if !out.iter_mut().any(|into| merge(into, a)) {
+            out.push(with_own_cookie(a));
+        }
+    }
+    out
+}
+
+/// The same, with the attachment's cookie in its places.
+fn with_own_cookie(a: &Attachment) -> Attachment {
+    let mut a = a.clone();
+    match &mut a.how {
+        Attach::UprobeMulti { sites, .. } => sites.iter_mut().for_each(|s| s.cookie = a.cookie),
+        Attach::KprobeMulti { symbols, .. } => symbols.iter_mut().for_each(|s| s.1 = a.cookie),
+        _ => {}
+    }
+    a
+}
+
+/// Puts `a` into `into` if one link can serve both.
+fn merge(into: &mut Attachment, a: &Attachment) -> bool {
+    let a = with_own_cookie(a);
+    match (&mut into.how, a.how) {
+        (
+            Attach::UprobeMulti { path, sites, pid, ret, session },
+            Attach::UprobeMulti { path: p, sites: new, pid: np, ret: nr, session: ns },
+        ) if (&*path, &*pid, &*ret, &*session) == (&p, &np, &nr, &ns) => {
+            sites.extend(new);
+            true
+        }
+        (
+            Attach::KprobeMulti { symbols, ret, session },
+            Attach::KprobeMulti { symbols: new, ret: nr, session: ns },
+        ) if (*ret, *session) == (nr, ns) => {
+            symbols.extend(new);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_one_file_share_a_link() {
+        let site = |path: &str, offset, cookie| Attachment {
+            name: format!("uprobe:{path}:{offset}"),
+            how: Attach::UprobeMulti {
+                path: path.into(),
+                sites: vec![UprobeSite { offset, ref_ctr_offset: 0, cookie: 0 }],
+                pid: None,
+                ret: false,
+                session: false,
+            },
+            cookie,
+        };
+        let all = merged(&[site("a", 1, 7), site("b", 2, 8), site("a", 3, 9)]);
+        assert_eq!(all.len(), 2);
+        let Attach::UprobeMulti { sites, .. } = &all[0].how else { panic!("kind changed") };
+        let got: Vec<(u64, u64)> = sites.iter().map(|s| (s.offset, s.cookie)).collect();
+        assert_eq!(got, [(1, 7), (3, 9)]);
+    }
+}

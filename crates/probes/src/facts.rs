@@ -1,0 +1,413 @@
+//! The compiler's questions answered by the running kernel. Everything is opened when first asked for and kept.
+
+use crate::binaries::Binaries;
+use crate::c_types;
+use crate::provider;
+use fathom_kernel::btf::KernelBtf;
+use fathom_kernel::features::{self, Features};
+use fathom_kernel::tracefs::Tracefs;
+use fathom_kernel::{cpu, Root};
+use fathom_lang::facts::{Arg, ArgSet, ArgType, Facts, Feature, ProbeRequest, Resolution, TypeSpace};
+use fathom_lang::types::{CType, CTypeId};
+use fathom_symbols::btf::{Btf, Kind};
+use fathom_symbols::kallsyms::Kallsyms;
+use fathom_symbols::Bytes;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the compiler asks for, and the feature of the kernel that answers it.
+static FEATURES: &[(Feature, &features::Feature)] = &[
+    (Feature::RingBuffer, &features::RINGBUF),
+    (Feature::MayGoto, &features::MAY_GOTO),
+    (Feature::CpuV4, &features::ISA_V4),
+    (Feature::AtomicFetch, &features::ATOMICS),
+    (Feature::ForEachMapElem, &features::FOR_EACH_MAP_ELEM),
+    (Feature::LookupPercpuElem, &features::LOOKUP_PERCPU),
+    (Feature::AttachCookie, &features::BPF_COOKIE),
+    (Feature::FuncIp, &features::GET_FUNC_IP),
+    (Feature::Jiffies64, &features::JIFFIES64),
+    (Feature::KtimeBoot, &features::BOOT_TIME),
+    (Feature::KtimeTai, &features::TAI_TIME),
+    (Feature::TaskBtf, &features::CURRENT_TASK_BTF),
+    (Feature::ProbeReadSpaces, &features::PROBE_READ_KERNEL),
+    (Feature::KprobeMulti, &features::KPROBE_MULTI),
+    (Feature::KprobeSession, &features::KPROBE_SESSION),
+    (Feature::UprobeMulti, &features::UPROBE_MULTI),
+];
+
+/// Settings that change what the kernel is taken to offer.
+#[derive(Clone, Debug, Default)]
+pub struct FactsOptions {
+    /// BTF file instead of the running kernel's.
+    pub btf_path: Option<PathBuf>,
+    /// File with the functions that can be traced, one per line, instead of the kernel's list.
+    pub traceable_functions: Option<PathBuf>,
+    /// Facilities to treat as missing (`kprobe_multi`, ...).
+    pub disabled: HashSet<String>,
+    /// Directories with debug files.
+    pub debug_dirs: Vec<PathBuf>,
+    /// Directories that `import` and `#include` look into.
+    pub include_dirs: Vec<PathBuf>,
+}
+
+/// Lazily opened facts of the running kernel.
+pub struct KernelFacts {
+    root: Root,
+    options: FactsOptions,
+    /// Blob 0 is vmlinux; modules are appended as they are opened.
+    blobs: RefCell<Vec<(String, Option<Arc<Btf>>)>>,
+    types: RefCell<HashMap<CTypeId, CType>>,
+    tracefs: OnceCell<Option<Tracefs>>,
+    features: Features,
+    kallsyms: OnceCell<Option<Kallsyms>>,
+    functions: OnceCell<Vec<(String, String)>>,
+    function_set: OnceCell<HashSet<String>>,
+    /// Programs and libraries that were looked at.
+    pub binaries: Binaries,
+}
+
+impl KernelFacts {
+    /// Facts of the running system. Nothing is opened yet.
+    pub fn new(root: Root, options: FactsOptions) -> KernelFacts {
+        KernelFacts {
+            features: Features::new(root.clone()),
+            binaries: Binaries::new(root.clone(), options.debug_dirs.clone()),
+            root,
+            options,
+            blobs: RefCell::new(Vec::new()),
+            types: RefCell::new(HashMap::new()),
+            tracefs: OnceCell::new(),
+            kallsyms: OnceCell::new(),
+            functions: OnceCell::new(),
+            function_set: OnceCell::new(),
+        }
+    }
+
+    /// The directory that stands for `/`.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The feature table.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// tracefs, mounted if it can be.
+    pub fn tracefs(&self) -> Option<&Tracefs> {
+        self.tracefs.get_or_init(|| Tracefs::find_or_mount(&self.root).ok()).as_ref()
+    }
+
+    /// Whether the kernel has a performance monitoring unit of this name.
+    pub fn has_pmu(&self, name: &str) -> bool {
+        self.root.path(format!("/sys/bus/event_source/devices/{name}")).exists()
+    }
+
+    /// Types of a module (or `vmlinux`), with the number that type ids of it carry.
+    pub fn btf(&self, module: &str) -> Option<(u32, Arc<Btf>)> {
+        if let Some(at) = self.blobs.borrow().iter().position(|(name, _)| name == module) {
+            return self.blobs.borrow()[at].1.clone().map(|b| (at as u32, b));
+        }
+        if module != "vmlinux" {
+            // Modules continue the numbering of vmlinux, which has to be blob 0.
+            self.btf("vmlinux")?;
+        }
+        let opened = self.open_btf(module);
+        let mut blobs = self.blobs.borrow_mut();
+        blobs.push((module.to_owned(), opened.clone()));
+        opened.map(|b| (blobs.len() as u32 - 1, b))
+    }
+
+    fn open_btf(&self, module: &str) -> Option<Arc<Btf>> {
+        if module == "vmlinux" {
+            let bytes = match &self.options.btf_path {
+                Some(path) => Bytes::new(std::fs::read(path).ok()?),
+                None => Bytes::new(Mapped(KernelBtf::vmlinux(&self.root).ok()?)),
+            };
+            return Btf::parse(bytes).ok().map(Arc::new);
+        }
+        let base = self.btf("vmlinux")?.1;
+        let bytes = Bytes::new(Mapped(KernelBtf::module(&self.root, module).ok()?));
+        Btf::parse_split(bytes, base).ok().map(Arc::new)
+    }
+
+    fn blob(&self, index: u32) -> Option<Arc<Btf>> {
+        if index == 0 {
+            return self.btf("vmlinux").map(|b| b.1);
+        }
+        self.blobs.borrow().get(index as usize)?.1.clone()
+    }
+
+    /// Whether the kernel describes its types.
+    pub fn has_btf(&self) -> bool {
+        self.btf("vmlinux").is_some()
+    }
+
+    /// `vmlinux` and the modules that have types.
+    pub fn btf_modules(&self) -> Vec<String> {
+        let mut modules = vec!["vmlinux".to_owned()];
+        modules.extend(fathom_kernel::btf::modules(&self.root).unwrap_or_default());
+        modules
+    }
+
+    /// Whether a module is loaded (or is the kernel itself).
+    pub fn has_module(&self, name: &str) -> bool {
+        if name == "vmlinux" || self.root.path(format!("/sys/kernel/btf/{name}")).exists() {
+            return true;
+        }
+        let text = self.root.read_text("/proc/modules").unwrap_or_default();
+        fathom_symbols::modules::parse(&text).iter().any(|m| m.name == name)
+    }
+
+    /// BTF id of the typedef that a raw tracepoint of vmlinux attaches to.
+    pub fn raw_tracepoint(&self, event: &str) -> Option<u32> {
+        self.btf("vmlinux")?.1.find(&format!("btf_trace_{event}"), Kind::Typedef)
+    }
+
+    /// Whether raw tracepoints of this kernel carry cookies.
+    pub fn has_raw_tracepoint_cookie(&self) -> bool {
+        self.features.has(&features::RAW_TP_COOKIE)
+    }
+
+    /// Typed arguments of a raw tracepoint.
+    pub fn raw_tracepoint_args(&self, module: &str, event: &str) -> Option<(u32, ArgSet)> {
+        let (index, btf) = self.btf(module)?;
+        let (id, params) = btf.find_raw_tracepoint(event)?;
+        if module != "vmlinux" && id < btf.first_id() {
+            return None; // found in vmlinux, which the module's blob continues
+        }
+        let args = params.iter().map(|p| Arg {
+            name: p.name.into(),
+            ty: ArgType::C(c_types::id_of(index, p.ty)),
+            data_loc: false,
+        });
+        Some((id, ArgSet { args: args.collect(), ..ArgSet::default() }))
+    }
+
+    /// BTF id of a function.
+    pub fn function_id(&self, module: &str, name: &str) -> Option<u32> {
+        let (_, btf) = self.btf(module)?;
+        let id = btf.find(name, Kind::Func)?;
+        (module == "vmlinux" || id >= btf.first_id()).then_some(id)
+    }
+
+    /// Typed arguments and return value of a function.
+    pub fn function_args(&self, module: &str, name: &str) -> Option<(u32, ArgSet)> {
+        let (index, btf) = self.btf(module)?;
+        let (id, params, ret) = btf.find_func(name)?;
+        if module != "vmlinux" && id < btf.first_id() {
+            return None;
+        }
+        let args = params.iter().flatten().enumerate().map(|(i, p)| Arg {
+            name: if p.name.is_empty() { format!("arg{i}").as_str().into() } else { p.name.into() },
+            ty: ArgType::C(c_types::id_of(index, p.ty)),
+            data_loc: false,
+        });
+        let ret = (ret != 0).then(|| ArgType::C(c_types::id_of(index, ret)));
+        Some((id, ArgSet { args: args.collect(), ret, unavailable: None }))
+    }
+
+    /// BTF id of a kernel variable.
+    pub fn variable_id(&self, name: &str) -> Option<u32> {
+        self.btf("vmlinux")?.1.find(name, Kind::Var)
+    }
+
+    /// C text of a type.
+    pub fn type_text(&self, id: CTypeId) -> String {
+        let text = self.blob(c_types::module_of(id)).and_then(|b| b.type_name(c_types::btf_id(id)).ok());
+        text.unwrap_or_else(|| "?".to_owned())
+    }
+
+    /// A struct of vmlinux.
+    pub fn kernel_struct(&self, name: &str) -> Option<CTypeId> {
+        let (index, btf) = self.btf("vmlinux")?;
+        c_types::find(&btf, index, TypeSpace::Struct, name)
+    }
+
+    /// Names of typedefs of a module that begin with `prefix`, without it, sorted.
+    pub fn type_names(&self, module: &str, prefix: &str) -> Vec<String> {
+        self.names(module, prefix, Kind::Typedef)
+    }
+
+    /// Names of structs of a module that begin with `prefix`, without it, sorted.
+    pub fn struct_names(&self, module: &str, prefix: &str) -> Vec<String> {
+        self.names(module, prefix, Kind::Struct)
+    }
+
+    fn names(&self, module: &str, prefix: &str, kind: Kind) -> Vec<String> {
+        let Some((_, btf)) = self.btf(module) else { return Vec::new() };
+        let ids = btf
+            .iter_own_kind(kind)
+            .filter_map(|id| Some(btf.name(id).ok()?.strip_prefix(prefix)?.to_owned()));
+        let mut names: Vec<String> = ids.collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Kernel symbols; read once, 40 ms: only where nothing cheaper answers.
+    pub fn kallsyms(&self) -> Option<&Kallsyms> {
+        let read = || {
+            let file = std::fs::File::open(self.root.path("/proc/kallsyms")).ok()?;
+            Kallsyms::read(BufReader::with_capacity(1 << 16, file), |_| true).ok()
+        };
+        self.kallsyms.get_or_init(read).as_ref()
+    }
+
+    /// Address of a kernel symbol.
+    pub fn symbol_address(&self, name: &str) -> Option<u64> {
+        self.kallsyms()?.by_name(name).map(|s| s.address).next()
+    }
+
+    /// Functions that can be probed, as (module, name), sorted by name. From `--traceable-functions`, tracefs's list, or, where
+    /// that cannot be read, all functions of kallsyms.
+    pub fn traceable_functions(&self) -> Vec<(String, String)> {
+        self.functions.get_or_init(|| self.read_functions()).clone()
+    }
+
+    fn read_functions(&self) -> Vec<(String, String)> {
+        let list = match &self.options.traceable_functions {
+            Some(path) => std::fs::read_to_string(path).ok(),
+            None => {
+                self.tracefs().and_then(|t| t.available_filter_functions().ok()).filter(|t| !t.is_empty())
+            }
+        };
+        let mut out: Vec<(String, String)> = match (list, &self.options.traceable_functions) {
+            (Some(text), _) => text.lines().filter_map(parse_traceable).collect(),
+            (None, Some(_)) => Vec::new(),
+            (None, None) => self.functions_of_kallsyms(),
+        };
+        out.sort_by(|a, b| a.1.cmp(&b.1));
+        out.dedup();
+        out
+    }
+
+    fn functions_of_kallsyms(&self) -> Vec<(String, String)> {
+        let Some(symbols) = self.kallsyms() else { return Vec::new() };
+        let text = symbols.iter().filter(|s| s.is_text() && is_probeable_name(s.name));
+        text.map(|s| (s.module.unwrap_or("vmlinux").to_owned(), s.name.to_owned())).collect()
+    }
+
+    /// Whether a function can be probed. A list in the way of the question is only read if there is no cheaper answer.
+    pub fn is_traceable(&self, function: &str) -> bool {
+        let listed = self.options.traceable_functions.is_some()
+            || self.tracefs().is_some_and(|t| t.available_filter_functions().is_ok_and(|l| !l.is_empty()));
+        if !listed {
+            // BTF knows the functions that exist, in 30 us instead of 40 ms.
+            if self.function_id("vmlinux", function).is_some() {
+                return true;
+            }
+            return self.kallsyms().is_some_and(|k| k.by_name(function).any(|s| s.is_text()));
+        }
+        let set =
+            self.function_set.get_or_init(|| self.traceable_functions().into_iter().map(|f| f.1).collect());
+        set.contains(function)
+    }
+
+    /// Directories for `import` and `#include`.
+    pub fn include_dirs(&self) -> &[PathBuf] {
+        &self.options.include_dirs
+    }
+}
+
+/// Lets the mapping be shared as bytes.
+struct Mapped(KernelBtf);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A line `function [module]` of the list of traceable functions.
+fn parse_traceable(line: &str) -> Option<(String, String)> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?;
+    if !is_probeable_name(name) {
+        return None;
+    }
+    let module = words.next().map_or("vmlinux", |m| m.trim_matches(['[', ']']));
+    Some((module.to_owned(), name.to_owned()))
+}
+
+/// Compiler-made and marker symbols are no functions that a user means.
+fn is_probeable_name(name: &str) -> bool {
+    !name.starts_with("__ftrace_invalid_address__")
+        && !name.starts_with("__pfx_")
+        && !name.starts_with("__cfi_")
+        && !name.starts_with("__SCT__")
+        && !name.contains('.')
+}
+
+impl Facts for KernelFacts {
+    fn find_type(&self, space: TypeSpace, name: &str) -> Option<CTypeId> {
+        let (index, btf) = self.btf("vmlinux")?;
+        c_types::find(&btf, index, space, name)
+    }
+
+    fn c_type(&self, id: CTypeId) -> CType {
+        if let Some(known) = self.types.borrow().get(&id) {
+            return known.clone();
+        }
+        if let Some(ty) = self.binaries.c_type(id) {
+            return ty;
+        }
+        let Some(btf) = self.blob(c_types::module_of(id)) else { return CType::Void };
+        let ty = c_types::convert(&btf, id);
+        self.types.borrow_mut().insert(id, ty.clone());
+        ty
+    }
+
+    fn find_enum_value(&self, name: &str) -> Option<(CTypeId, i64)> {
+        let (index, btf) = self.btf("vmlinux")?;
+        let (id, value) = btf.find_enumerator(name)?;
+        Some((c_types::id_of(index, id), value.value))
+    }
+
+    fn has_types(&self) -> bool {
+        self.has_btf()
+    }
+
+    fn resolve(&self, request: &ProbeRequest) -> Resolution {
+        provider::resolve(self, request)
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        let row = FEATURES.iter().find(|row| row.0 == feature);
+        let Some((_, known)) = row else { return false };
+        !self.options.disabled.contains(known.name) && self.features.has(known)
+    }
+
+    fn kernel_symbol(&self, name: &str) -> Option<u64> {
+        self.symbol_address(name)
+    }
+
+    fn user_symbol(&self, path: &str, name: &str) -> Option<(u64, u64)> {
+        self.binaries.symbol(path, name, None)
+    }
+
+    fn cgroup_id(&self, path: &str) -> Result<u64, String> {
+        use std::os::unix::fs::MetadataExt;
+        // The id of a cgroup is the inode number of its directory (64-bit kernels).
+        match std::fs::metadata(Path::new(path)) {
+            Ok(meta) if meta.is_dir() => Ok(meta.ino()),
+            Ok(_) => Err("not a directory".into()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    fn has_kfunc(&self, name: &str) -> bool {
+        self.function_id("vmlinux", name).is_some()
+    }
+
+    fn possible_cpus(&self) -> u32 {
+        cpu::possible_count() as u32
+    }
+
+    fn read_import(&self, path: &str, from: Option<&str>) -> Result<Vec<(String, String)>, String> {
+        crate::binaries::read_import(path, from, &self.options.include_dirs)
+    }
+}

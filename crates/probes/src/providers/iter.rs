@@ -1,0 +1,87 @@
+//! `iter:OBJECT[:PIN]`: BPF iterators, which walk all tasks, files, maps, sockets ... once.
+
+use crate::facts::KernelFacts;
+use crate::provider::{error, Listing, Provider, Request, Side};
+use crate::wildcard;
+use fathom_bpf::kinds::{AttachKind, ProgKind};
+use fathom_codegen::program::{Attach, BtfTarget};
+use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
+use std::sync::Arc;
+
+/// `iter:OBJECT[:PIN]`.
+pub static ITER: Provider = Provider {
+    name: "iter",
+    aliases: &["it"],
+    probe_type: "iter",
+    side: Side::Kernel,
+    forms: &["iter:OBJECT", "iter:OBJECT:PIN"],
+    doc: "Runs once for every object of a kind (task, task_file, task_vma, bpf_map, tcp ...). Its fields are read as ctx.NAME. \
+          PIN is a path below /sys/fs/bpf that is read instead.",
+    resolve,
+    list,
+};
+
+const PREFIX: &str = "bpf_iter_";
+
+/// Iterators: functions `bpf_iter_X` that have a context `struct bpf_iter__X`.
+fn names(facts: &KernelFacts) -> Vec<String> {
+    facts
+        .struct_names("vmlinux", "bpf_iter__")
+        .into_iter()
+        .filter(|n| facts.function_id("vmlinux", &format!("{PREFIX}{n}")).is_some())
+        .collect()
+}
+
+fn list(facts: &KernelFacts, listing: &Listing<'_>) -> Vec<String> {
+    names(facts).into_iter().filter(|n| listing.fits(n)).collect()
+}
+
+fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
+    let (object, pin) = match request.parts {
+        [object] => (object.as_str(), None),
+        [object, pin] => (object.as_str(), Some(pin.clone())),
+        _ => return request.malformed("iter probe must have an object and may have a pin"),
+    };
+    if !facts.has_btf() {
+        return error(
+            format!("iter:{object} needs kernel BTF (CONFIG_DEBUG_INFO_BTF), which this kernel lacks"),
+            None,
+        );
+    }
+    let objects: Vec<String> = match wildcard::is_pattern(object) {
+        true => names(facts).into_iter().filter(|n| wildcard::matches(object, n)).collect(),
+        false => vec![object.to_owned()],
+    };
+    let targets: Vec<Target> = objects.iter().filter_map(|o| target(facts, o, pin.clone())).collect();
+    if targets.is_empty() {
+        return request.no_match();
+    }
+    Resolution { targets, ..Resolution::default() }
+}
+
+fn target(facts: &KernelFacts, object: &str, pin: Option<String>) -> Option<Target> {
+    let id = facts.function_id("vmlinux", &format!("{PREFIX}{object}"))?;
+    let ty = facts.kernel_struct(&format!("bpf_iter__{object}"))?;
+    let carrier = Carrier {
+        kind: ProgKind::TRACING,
+        attach_kind: Some(AttachKind::TRACE_ITER),
+        attach_btf: Some(BtfTarget { module: "vmlinux".into(), id }),
+        sleepable: false,
+        how: Attach::Iter { pin },
+        context: Context::Typed { ty },
+        select: None,
+        has_cookie: false,
+        mechanism: "iterator",
+    };
+    Some(Target {
+        name: format!("iter:{object}"),
+        provider: "iter",
+        probe_type: "iter",
+        func: None,
+        args: Arc::new(ArgSet {
+            unavailable: Some("iter probes have ctx instead of args".into()),
+            ..ArgSet::default()
+        }),
+        carriers: vec![carrier],
+    })
+}

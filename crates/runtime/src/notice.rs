@@ -1,0 +1,92 @@
+//! Messages about a place of the script while it runs, in the layout of the compiler's diagnostics.
+
+use fathom_codegen::program::Location;
+use std::fmt::Write;
+
+/// The message with its place, source line and marker; no line end at the end.
+pub fn render(location: Option<&Location>, severity: &str, message: &str, color: bool) -> String {
+    let mut out = String::new();
+    let Some(l) = location else {
+        let _ = write!(out, "{}: {message}", paint(severity, color));
+        return out;
+    };
+    entry(&mut out, l, severity, message, color);
+    for from in &l.expanded_from {
+        out.push('\n');
+        entry(&mut out, from, severity, "expanded from", color);
+    }
+    out
+}
+
+fn entry(out: &mut String, l: &Location, severity: &str, message: &str, color: bool) {
+    let _ = write!(
+        out,
+        "{}:{}:{}-{}: {}: {message}\n{}\n",
+        l.file,
+        l.line,
+        l.column,
+        l.column_end,
+        paint(severity, color),
+        l.text.replace('\t', "    ")
+    );
+    let start = width(&l.text, l.column);
+    let end = width(&l.text, l.column_end).max(start + 1);
+    out.extend(std::iter::repeat_n(' ', start));
+    out.extend(std::iter::repeat_n('~', end - start));
+}
+
+/// Width of the text before a column, tabs as four blanks.
+fn width(text: &str, column: u32) -> usize {
+    let before = (column as usize).saturating_sub(1);
+    text.bytes().take(before).map(|b| if b == b'\t' { 4 } else { 1 }).sum()
+}
+
+fn paint(severity: &str, color: bool) -> String {
+    match (color, severity) {
+        (true, "ERROR") => format!("\x1b[31m{severity}\x1b[0m"),
+        (true, _) => format!("\x1b[33m{severity}\x1b[0m"),
+        (false, _) => severity.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_line_and_marker() {
+        let l = Location {
+            file: "stdin".into(),
+            line: 1,
+            column: 9,
+            column_end: 12,
+            text: "begin { f() }".into(),
+            expanded_from: Vec::new(),
+        };
+        let want = "stdin:1:9-12: ERROR: no\nbegin { f() }\n        ~~~";
+        assert_eq!(render(Some(&l), "ERROR", "no", false), want);
+        assert_eq!(render(None, "WARNING", "no", false), "WARNING: no");
+    }
+
+    #[test]
+    fn expansions_follow() {
+        let call = Location {
+            file: "a.bt".into(),
+            line: 2,
+            column: 1,
+            column_end: 3,
+            text: "m()".into(),
+            ..Location::default()
+        };
+        let l = Location {
+            file: "a.bt".into(),
+            line: 1,
+            column: 1,
+            column_end: 2,
+            text: "x".into(),
+            expanded_from: vec![call],
+        };
+        let want = "a.bt:1:1-2: ERROR: no\nx\n~\na.bt:2:1-3: ERROR: expanded from\nm()\n~~";
+        assert_eq!(render(Some(&l), "ERROR", "no", false), want);
+    }
+}

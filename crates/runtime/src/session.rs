@@ -1,0 +1,433 @@
+//! A session's life: begin probes, attach, consume until something ends it, detach, end probes, maps.
+
+use crate::actions::{Actions, Flow};
+use crate::bench;
+use crate::decode::Decoder;
+use crate::error::{Error, Result};
+use crate::load::{self, Loaded};
+use crate::options::{Buffering, Mode, Options};
+use crate::symbols::Names;
+use crate::user_maps;
+use fathom_bpf::kinds::MapKind;
+use fathom_codegen::program::{Attach, Counter, MapRole, Program, RunWhen};
+use fathom_kernel::child::Child;
+use fathom_kernel::cpu;
+use fathom_kernel::link::Link;
+use fathom_kernel::perf_ring::PerfBuffers;
+use fathom_kernel::poll::PollSet;
+use fathom_kernel::proc::PidFd;
+use fathom_kernel::prog::{Prog, TestRun};
+use fathom_kernel::ringbuf::{RecordSource, RingBuf};
+use fathom_kernel::signals::{self, Signals};
+use fathom_probes::{attach, KernelFacts};
+use fathom_report::{Output, PrintArgs};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit status for the tracer.
+    pub code: i32,
+}
+
+/// Waits between looks at the ring: short while records come, long while none do.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+const WAIT_MAX: Duration = Duration::from_millis(32);
+/// How often losses are looked at while tracing.
+const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+/// Pages of each CPU's perf buffer, where the kernel has no ring buffer.
+const PERF_PAGES: usize = 256;
+const SIGINT: i32 = 2;
+const SIGUSR1: i32 = 10;
+const SIGTERM: i32 = 15;
+
+/// A loaded program with its attachments.
+pub struct Session<'a> {
+    program: &'a Program,
+    facts: &'a KernelFacts,
+    options: &'a Options,
+    child: Option<Child>,
+}
+
+impl<'a> Session<'a> {
+    /// A session of a compiled program. `child` is the stopped command of `-c`.
+    pub fn new(
+        program: &'a Program,
+        facts: &'a KernelFacts,
+        options: &'a Options,
+        child: Option<Child>,
+    ) -> Session<'a> {
+        Session { program, facts, options, child }
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// What cannot be loaded or attached; output that cannot be written. Whatever happens, nothing stays attached.
+    pub fn run(mut self, out: &mut dyn Output) -> Result<Outcome> {
+        // Signals are taken before anything is attached, so that none can end the tracer half-way.
+        let signals = Signals::open(&self.signal_numbers())?;
+        let loaded = load::load(self.program, self.facts, self.options, self.child.as_ref().map(Child::pid))?;
+        let settings = &self.program.settings;
+        let names = Names::new(self.facts, settings.demangle, settings.show_debug_info);
+        let decoder = Decoder::new(self.program, &loaded.maps, &names);
+        let mut run = Running {
+            program: self.program,
+            facts: self.facts,
+            options: self.options,
+            ring: open_ring(self.program, self.facts, &loaded)?,
+            actions: Actions::new(self.program, &loaded.maps, &decoder, self.options),
+            decoder: &decoder,
+            loaded: &loaded,
+            links: Vec::new(),
+            exit: None,
+            lost_reported: 0,
+            print_failed: None,
+        };
+        let code = run.live(&mut self.child, &signals, out)?;
+        Ok(Outcome { code })
+    }
+
+    fn signal_numbers(&self) -> Vec<i32> {
+        let mut numbers = vec![SIGINT, SIGTERM];
+        if self.program.units.iter().any(|u| load::runs_when(u, &RunWhen::Signal(SIGUSR1))) {
+            numbers.push(SIGUSR1);
+        }
+        numbers
+    }
+}
+
+/// The source of records, or none for programs that never write one.
+type Ring = Option<Box<dyn RecordSource>>;
+
+fn open_ring(program: &Program, facts: &KernelFacts, loaded: &Loaded) -> Result<Ring> {
+    let Some(at) = program.maps.iter().position(|m| m.role == MapRole::Events) else { return Ok(None) };
+    let Some(map) = loaded.maps.get(at) else { return Ok(None) };
+    if map.kind() == MapKind::RINGBUF {
+        return Ok(Some(Box::new(RingBuf::open(map)?)));
+    }
+    let cpus = cpu::online(facts.root())?;
+    Ok(Some(Box::new(PerfBuffers::open(map, &cpus, PERF_PAGES)?)))
+}
+
+/// A session between loading and its end.
+pub(crate) struct Running<'a, 'd> {
+    pub(crate) program: &'a Program,
+    facts: &'a KernelFacts,
+    options: &'a Options,
+    ring: Ring,
+    actions: Actions<'d>,
+    decoder: &'d Decoder<'d>,
+    pub(crate) loaded: &'d Loaded,
+    links: Vec<(usize, Link)>,
+    /// Exit code, once something asked for the end.
+    exit: Option<i32>,
+    lost_reported: u64,
+    print_failed: Option<Error>,
+}
+
+impl Running<'_, '_> {
+    fn live(&mut self, child: &mut Option<Child>, signals: &Signals, out: &mut dyn Output) -> Result<i32> {
+        if self.options.dry_run {
+            self.attach_all()?;
+            return Ok(0);
+        }
+        match self.options.mode {
+            Mode::Run => self.trace(child, signals, out)?,
+            Mode::Test => return self.tests(out),
+            Mode::Bench => self.benches(out)?,
+        }
+        self.links.clear();
+        self.drain(out)?;
+        let asked = self.exit.take();
+        self.run_units(&RunWhen::End, out)?;
+        self.report_losses(out)?;
+        if self.program.settings.print_maps_on_exit {
+            self.print_maps(out)?;
+        }
+        out.flush()?;
+        Ok(asked.or(self.exit).unwrap_or(0))
+    }
+
+    /// From the begin probes to whatever ends tracing.
+    fn trace(&mut self, child: &mut Option<Child>, signals: &Signals, out: &mut dyn Output) -> Result<()> {
+        self.run_units(&RunWhen::Begin, out)?;
+        if self.exit.is_none() {
+            self.attach_all()?;
+        }
+        self.announce(out)?;
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        if let Some(child) = child {
+            child.release()?;
+        }
+        self.run_iterators(out)?;
+        if child.is_none() && !self.has_anything_to_wait_for() {
+            return Ok(());
+        }
+        self.consume(child, signals, out)
+    }
+
+    fn announce(&mut self, out: &mut dyn Output) -> Result<()> {
+        if !self.options.quiet {
+            let count = self.program.units.iter().map(|u| u.attachments.len()).sum();
+            out.attached_probes(count)?;
+        }
+        if let Some(word) = &self.options.notify_attached {
+            out.flush()?;
+            use std::io::Write;
+            writeln!(std::io::stdout(), "{word}")?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Whether something other than the tracer's own begin and end can still happen.
+    fn has_anything_to_wait_for(&self) -> bool {
+        self.program.units.iter().any(|u| {
+            load::is_hot(u) || u.attachments.iter().any(|a| matches!(a.how, Attach::Run(RunWhen::Signal(_))))
+        })
+    }
+
+    /// Attaches everything, in the order of the script.
+    fn attach_all(&mut self) -> Result<()> {
+        for (index, (unit, prog)) in self.program.units.iter().zip(&self.loaded.progs).enumerate() {
+            for attachment in attach::merged(&unit.attachments) {
+                let started = Instant::now();
+                let links = attach::attach(self.facts, prog, &attachment)
+                    .map_err(|cause| Error::Attach { probe: attachment.name.clone(), cause })?;
+                if self.options.verbose && !links.is_empty() {
+                    eprintln!("attached {} in {} us", attachment.name, started.elapsed().as_micros());
+                }
+                self.links.extend(links.into_iter().map(|l| (index, l)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the units of one moment, in order, and prints what they wrote.
+    fn run_units(&mut self, when: &RunWhen, out: &mut dyn Output) -> Result<()> {
+        for (unit, prog) in self.program.units.iter().zip(&self.loaded.progs) {
+            // A unit may stand for several `begin`s in one list of attach points.
+            let times =
+                unit.attachments.iter().filter(|a| matches!(&a.how, Attach::Run(w) if w == when)).count();
+            for _ in 0..times {
+                let value = run_once(prog)?;
+                self.drain(out)?;
+                if *when == RunWhen::End && value != 0 && self.exit.is_none() {
+                    self.exit = Some(value as i32);
+                }
+                if self.exit.is_some() && *when == RunWhen::Begin {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Iterators run once, now.
+    fn run_iterators(&mut self, out: &mut dyn Output) -> Result<()> {
+        let links = std::mem::take(&mut self.links);
+        let mut text = Vec::new();
+        for (index, link) in &links {
+            let is_iter = self
+                .program
+                .units
+                .get(*index)
+                .is_some_and(|u| u.attachments.iter().any(|a| matches!(a.how, Attach::Iter { .. })));
+            if is_iter && self.exit.is_none() {
+                link.read_iter(&mut text)?;
+                self.drain(out)?;
+            }
+        }
+        self.links = links;
+        Ok(())
+    }
+
+    /// Reads records until something ends the session.
+    fn consume(&mut self, child: &mut Option<Child>, signals: &Signals, out: &mut dyn Output) -> Result<()> {
+        let process = match (&*child, self.options.pid) {
+            (Some(child), _) => Some(PidFd::open(child.pid())?),
+            (None, Some(pid)) => Some(PidFd::open(pid)?),
+            (None, None) => None,
+        };
+        let mut poll = PollSet::new();
+        let signal_slot = poll.add(signals.as_fd());
+        let process_slot = process.as_ref().map(|p| poll.add(p.as_fd()));
+        let mut wait = WAIT_MIN;
+        let mut losses_seen = Instant::now();
+        while self.exit.is_none() {
+            poll.wait(Some(wait))?;
+            let records = self.drain(out)?;
+            wait = if records > 0 { WAIT_MIN } else { (wait * 2).min(WAIT_MAX) };
+            if poll.is_ready(signal_slot) {
+                self.take_signals(signals, out)?;
+            }
+            if process_slot.is_some_and(|slot| poll.is_ready(slot)) {
+                // Whatever the process did last is in the ring by now.
+                self.drain(out)?;
+                break;
+            }
+            if losses_seen.elapsed() > LOSS_INTERVAL {
+                losses_seen = Instant::now();
+                self.report_losses(out)?;
+            }
+        }
+        if let Some(child) = child {
+            if self.exit.is_some() {
+                // A command that still runs ends with the session; one that has ended takes no signal.
+                let _ = child.signal(SIGTERM);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self, signals: &Signals, out: &mut dyn Output) -> Result<()> {
+        while let Some(arrived) = signals.next() {
+            if arrived.number == SIGUSR1 {
+                self.run_units(&RunWhen::Signal(SIGUSR1), out)?;
+            } else {
+                if self.options.verbose {
+                    eprintln!("ended by {}", signals::name(arrived.number));
+                }
+                self.exit = Some(self.exit.unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints all records that are in the ring. Records behind an exit are dropped. Returns how many there were.
+    pub(crate) fn drain(&mut self, out: &mut dyn Output) -> Result<usize> {
+        let Some(ring) = &mut self.ring else { return Ok(0) };
+        let (actions, exit, failed, links) =
+            (&mut self.actions, &mut self.exit, &mut self.print_failed, &mut self.links);
+        let flush_each = self.options.buffering == Buffering::None;
+        let before = *exit;
+        let count = ring.consume(&mut |record| {
+            if failed.is_some() || (exit.is_some() && before.is_none()) {
+                return;
+            }
+            match actions.handle(record, out) {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Exit(code)) => *exit = Some(code),
+                Ok(Flow::Unwatch(address)) => unwatch(self.program, links, address),
+                Err(e) => *failed = Some(e),
+            }
+            if flush_each {
+                if let Err(e) = out.flush() {
+                    *failed = Some(Error::Output(e));
+                }
+            }
+        });
+        if let Some(e) = self.print_failed.take() {
+            return Err(e);
+        }
+        if count > 0 && self.options.buffering != Buffering::Full {
+            out.flush()?;
+        }
+        Ok(count)
+    }
+
+    /// Tells of records that found the ring full since the last time.
+    fn report_losses(&mut self, out: &mut dyn Output) -> Result<()> {
+        let lost = self.lost().saturating_add(self.ring.as_ref().map_or(0, |r| r.lost()));
+        let new = lost.saturating_sub(self.lost_reported);
+        if new > 0 {
+            self.lost_reported = lost;
+            out.lost_events(new)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Sum of all counters of lost records.
+    fn lost(&self) -> u64 {
+        let mut sum = 0u64;
+        for (def, map) in self.program.maps.iter().zip(&self.loaded.maps) {
+            let MapRole::Counters(slots) = &def.role else { continue };
+            for (index, slot) in slots.iter().enumerate() {
+                let Counter::LostRecords { .. } = slot;
+                let value = map.lookup(&(index as u32).to_le_bytes()).ok().flatten().unwrap_or_default();
+                for cell in map.cpu_values(&value) {
+                    sum = sum.saturating_add(crate::decode::word(cell, 0));
+                }
+            }
+        }
+        sum
+    }
+
+    fn print_maps(&mut self, out: &mut dyn Output) -> Result<()> {
+        out.end_of_run()?;
+        let maps = self.program.maps.iter().zip(&self.loaded.maps);
+        let mut shown: Vec<_> =
+            maps.filter_map(|(def, map)| Some((def, user_maps::user_map(def)?, map))).collect();
+        shown.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+        for (def, user, map) in shown {
+            let data = user_maps::read(def, user, map, self.decoder)?;
+            if !data.entries.is_empty() {
+                out.map(&data, PrintArgs::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `test:` probes, each with its own verdict.
+    fn tests(&mut self, out: &mut dyn Output) -> Result<i32> {
+        self.run_units(&RunWhen::Begin, out)?;
+        let mut failures = 0;
+        for (index, unit) in self.program.units.iter().enumerate() {
+            for attachment in unit.attachments.iter().filter(|a| a.how == Attach::Run(RunWhen::Test)) {
+                if !bench::run_test(self, index, &attachment.name, out)? {
+                    failures += 1;
+                }
+            }
+        }
+        self.exit = None;
+        self.run_units(&RunWhen::End, out)?;
+        out.flush()?;
+        Ok(i32::from(failures > 0))
+    }
+
+    /// Runs `bench:` probes.
+    fn benches(&mut self, out: &mut dyn Output) -> Result<()> {
+        self.run_units(&RunWhen::Begin, out)?;
+        self.announce(out)?;
+        let mut results = Vec::new();
+        for (index, unit) in self.program.units.iter().enumerate() {
+            for attachment in unit.attachments.iter().filter(|a| a.how == Attach::Run(RunWhen::Bench)) {
+                let Some(prog) = self.loaded.progs.get(index) else { continue };
+                results.push((attachment.name.clone(), bench::measure(prog)?));
+                self.drain(out)?;
+            }
+        }
+        bench::print(&results, out)?;
+        Ok(())
+    }
+
+    /// Takes the exit code that something asked for.
+    pub(crate) fn take_exit(&mut self) -> Option<i32> {
+        self.exit.take()
+    }
+
+    /// Number of errors that the script has reported.
+    pub(crate) fn errors_reported(&self) -> u64 {
+        self.actions.errors_reported
+    }
+}
+
+/// Detaches watchpoints on an address.
+fn unwatch(program: &Program, links: &mut Vec<(usize, Link)>, address: u64) {
+    links.retain(|(index, _)| {
+        let attachments = program.units.get(*index).map_or(&[][..], |u| &u.attachments);
+        !attachments.iter().any(|a| matches!(a.how, Attach::Watchpoint { address: at, .. } if at == address))
+    });
+}
+
+/// Runs a program of the tracer itself once; gives what it returned.
+pub(crate) fn run_once(prog: &Prog) -> Result<u32> {
+    let mut ctx = [0u8; 8];
+    let mut run = TestRun { ctx: &mut ctx, ..TestRun::default() };
+    Ok(prog.test_run(&mut run)?.retval)
+}
