@@ -9,6 +9,7 @@
 //! arguments are at most five; offsets of memory accesses fit 16 bits.
 
 pub mod builder;
+pub mod eval;
 pub mod flow;
 pub mod number;
 mod operands;
