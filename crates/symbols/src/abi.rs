@@ -222,7 +222,7 @@ fn fill<B: AsRef<[u8]>>(
         _ => Class::Integer,
     };
     let bits = btf.size_of(id).unwrap_or(8).saturating_mul(8);
-    if bits == 0 || bit % bits.min(64) != 0 {
+    if bits == 0 || !bit.is_multiple_of(bits.min(64)) {
         // Unaligned members are passed in memory.
         return Ok(false);
     }

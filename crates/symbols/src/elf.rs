@@ -374,4 +374,4 @@ impl<'d> Elf<'d> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,7 @@ pub mod btf;
 pub mod btf_write;
 mod bytes;
 pub mod demangle;
+pub mod dwarf;
 pub mod elf;
 mod error;
 pub mod kallsyms;

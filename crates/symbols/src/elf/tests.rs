@@ -6,6 +6,17 @@ pub(crate) fn sample() -> Vec<u8> {
     Builder::default().build()
 }
 
+/// A file with nothing but these sections.
+pub(crate) fn with_sections(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = Builder::default();
+    builder.head();
+    builder.section("", 0, 0, b"", 0, 0);
+    for (name, data) in sections {
+        builder.section(name, 1, 0, data, 0, 0);
+    }
+    builder.finish()
+}
+
 #[derive(Default)]
 struct Builder {
     out: Vec<u8>,
@@ -41,7 +52,7 @@ impl Builder {
         self.out.extend(data);
     }
 
-    fn build(mut self) -> Vec<u8> {
+    fn head(&mut self) {
         // ELF header, then one PT_LOAD: file 0x200..0x300 at 0x1200, and one for data: 0x300..0x340 at 0x3300.
         self.out.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
         self.put(&[
@@ -71,6 +82,10 @@ impl Builder {
             ]);
         }
         self.out.resize(0x340, 0xcc);
+    }
+
+    fn build(mut self) -> Vec<u8> {
+        self.head();
         self.out[0x200..0x206].copy_from_slice(b"\xf3\x0f\x1e\xfa\x55\x48");
         self.out[0x220..0x224].copy_from_slice(b"\x48\x83\xec\x08");
         self.section("", 0, 0, b"", 0, 0);
@@ -104,6 +119,10 @@ impl Builder {
         let mut notes = note(0x1210, 0x2000, 0x3300, "app", "hit", "-4@%edi 8@%rsi");
         notes.extend(note(0x1214, 0x2000, 0, "app", "miss", ""));
         self.section(".note.stapsdt", 7, 0, &notes, 0, 0);
+        self.finish()
+    }
+
+    fn finish(mut self) -> Vec<u8> {
         let names_at = self.names.len();
         self.names.extend(b".shstrtab\0");
         let all_names = self.names.clone();
