@@ -305,6 +305,7 @@ fn probe_reads_give_zeros_and_an_error_where_nothing_is() {
         ("probe_read_kernel_str", 0x5000, 8, -34, 0),
         ("probe_read_str", 0x5001, 8, 5, text(b"ello\0\xff\xff\xff")),
         ("probe_read_user", 0x5000, 0, 0, u64::MAX),
+        ("probe_read_user", 0x7fff_ffff_f000, 0, 0, u64::MAX),
     ] {
         let call = read(helper, addr, len);
         let label = format!("{helper} {addr:#x} {len}");

@@ -32,10 +32,10 @@ impl Half {
     }
 
     /// The error of an address that this half cannot have (`copy_from_kernel_nofault_allowed` on x86).
-    fn refuses(self, addr: u64) -> Option<i64> {
+    fn refuses(self, addr: u64, len: u64) -> Option<i64> {
         match self {
             Half::Kernel if addr < KERNEL_START => Some(ERANGE),
-            Half::User if addr >= USER_END => Some(EFAULT),
+            Half::User if addr.checked_add(len).is_none_or(|end| end > USER_END) => Some(EFAULT),
             _ => None,
         }
     }
@@ -44,7 +44,7 @@ impl Half {
 impl SimHost {
     /// Bytes at an address, or the error number.
     pub(super) fn peek(&self, half: Half, addr: u64, len: u64) -> Result<Vec<u8>, i64> {
-        if let Some(errno) = half.refuses(addr) {
+        if let Some(errno) = half.refuses(addr, len) {
             return Err(errno);
         }
         let copied = match half {
@@ -56,7 +56,8 @@ impl SimHost {
 
     /// Text of at most `limit` bytes and whether its zero was found, or the error number.
     pub(super) fn peek_text(&self, half: Half, addr: u64, limit: u64) -> Result<(Vec<u8>, bool), i64> {
-        if let Some(errno) = half.refuses(addr) {
+        // Text may end before its limit, so only its first byte must be in the half.
+        if let Some(errno) = half.refuses(addr, 1) {
             return Err(errno);
         }
         self.memory.text(addr, limit, half == Half::User).ok_or(EFAULT)

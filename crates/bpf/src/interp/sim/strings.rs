@@ -12,8 +12,8 @@ pub(super) const HELPERS: &[(Helper, Call)] = &[
     (Helper::STRTOUL, |h, _, a| h.parse_number(a, false)),
 ];
 
-/// Bytes of text that the kernel looks at when it parses a number.
-const PARSED_LEN: usize = 64;
+/// Digits that the kernel looks at (it copies them to 64 bytes with a zero).
+const PARSED_LEN: usize = 63;
 /// Bits of `flags` that hold the base.
 const BASE_MASK: u64 = 0x1f;
 
@@ -60,7 +60,7 @@ fn parse(bytes: &[u8], flags: u64, signed: bool) -> Result<(usize, u64), i64> {
     if negative && !signed {
         return Err(EINVAL);
     }
-    let sign = usize::from(negative || (signed && rest.first() == Some(&b'+')));
+    let sign = usize::from(negative);
     let digits = rest.get(sign..).unwrap_or_default();
     let digits = digits.get(..PARSED_LEN).unwrap_or(digits);
     let hex = digits.starts_with(b"0x") || digits.starts_with(b"0X");
@@ -106,6 +106,8 @@ mod tests {
         assert_eq!(parse(b"ff", 16, false), Ok((2, 255)));
         assert_eq!(parse(b"8", 8, true), Err(EINVAL));
         assert_eq!(parse(b"-1", 10, false), Err(EINVAL));
+        assert_eq!(parse(b"+5", 10, true), Err(EINVAL));
+        assert_eq!(parse(&[b'0'; 70], 10, true), Ok((63, 0)));
         assert_eq!(parse(b"", 10, false), Err(EINVAL));
         assert_eq!(parse(b"5", 7, false), Err(EINVAL));
         assert_eq!(parse(b"9223372036854775808", 10, true), Err(ERANGE));
