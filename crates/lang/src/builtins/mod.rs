@@ -1,5 +1,11 @@
 //! Builtin values, functions and aggregations as rows: one row is the whole of a builtin. Families are files beside this one.
 
+mod aggregations;
+mod check;
+mod format;
+mod output;
+mod process;
+
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand};
 use crate::types::Type;
@@ -52,7 +58,13 @@ impl std::fmt::Debug for Builtin {
 /// Looks a builtin up by name (`__builtin_NAME` is the same as `NAME`).
 pub fn find(name: &str) -> Option<&'static Builtin> {
     let name = name.strip_prefix("__builtin_").unwrap_or(name);
+    let name = if is_argument(name) { "argN" } else { name };
     rows().find(|b| b.name == name)
+}
+
+/// Whether a name is `arg0`, `arg1`, ...: all are one row.
+fn is_argument(name: &str) -> bool {
+    name.strip_prefix("arg").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// All builtins, family by family.
@@ -61,4 +73,4 @@ pub fn rows() -> impl Iterator<Item = &'static Builtin> {
 }
 
 /// The families; each is a file.
-static FAMILIES: &[&[Builtin]] = &[];
+static FAMILIES: &[&[Builtin]] = &[process::ROWS, output::ROWS, aggregations::ROWS];

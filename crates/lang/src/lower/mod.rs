@@ -6,7 +6,7 @@
 pub mod operand;
 pub mod shapes;
 
-mod aggregate;
+pub mod aggregate;
 mod arch;
 mod args;
 mod arith;
@@ -21,7 +21,7 @@ mod scratch;
 mod stack;
 mod stmt;
 mod strings;
-mod units;
+pub mod units;
 mod walk;
 
 pub use arch::x86_64 as machine;
@@ -36,7 +36,7 @@ use fathom_bpf::helpers::Helper;
 use fathom_bpf::kinds::ProgKind;
 use fathom_codegen::compile::{compile_unit, CodegenOptions, Trace};
 use fathom_codegen::ir::{Effect, Func, SrcLoc, Ty, Value};
-use fathom_codegen::program::{Program, Settings};
+use fathom_codegen::program::{Program, Unit};
 use fathom_codegen::FuncBuilder;
 use fathom_syntax::ast::Expr;
 use fathom_syntax::diag::Diagnostic;
@@ -53,6 +53,8 @@ pub const COMM_LEN: u32 = 16;
 pub struct LowerOptions {
     /// `-k`: failed helpers are reported.
     pub helper_warnings: bool,
+    /// `-p`: probes fire for this process only.
+    pub pid: Option<u32>,
     /// How instructions are made.
     pub codegen: CodegenOptions,
 }
@@ -78,7 +80,7 @@ pub struct Lower<'a> {
     /// The script.
     pub typed: &'a Typed,
     /// Struct definitions.
-    pub store: &'a TypeStore,
+    pub store: &'a TypeStore<'a>,
     /// The kernel.
     pub facts: &'a dyn Facts,
     /// Options.
@@ -102,64 +104,98 @@ pub struct Lower<'a> {
 /// Diagnostics, when something can't be expressed on this kernel or is too large for a BPF program.
 pub fn lower(
     typed: &Typed,
-    store: &TypeStore,
+    store: &TypeStore<'_>,
     facts: &dyn Facts,
     sources: &SourceMap,
-    settings: Settings,
     options: &LowerOptions,
     trace: &mut dyn Trace,
 ) -> Result<Program, Vec<Diagnostic>> {
-    let mut out = Output::new(typed, facts);
+    let mut out = Output::new();
+    maps::declare(typed, store, &mut out);
+    let input = Input { typed, store, facts, sources, options };
     let mut diagnostics = Vec::new();
     let mut units = Vec::new();
     for probe in &typed.probes {
-        for plan in units::plan(probe, typed, facts, &mut out) {
-            let index = units.len() as u32;
-            let mut unit = plan.unit(index, probe);
-            match lower_unit(typed, store, facts, sources, options, probe, plan, index, &mut out) {
+        for plan in units::plan(probe, facts) {
+            let funcs = match lower_sized(&input, probe, &plan, units.len() as u32, &mut out) {
+                Ok(funcs) => funcs,
                 Err(error) => {
-                    let diagnostic = Diagnostic::error(error.span, error.message);
-                    diagnostics.push(match error.hint {
-                        Some(hint) => diagnostic.hint(hint),
-                        None => diagnostic,
-                    });
+                    diagnostics.push(error.into_diagnostic());
+                    continue;
                 }
-                Ok(funcs) => match compile_unit(funcs, &options.codegen, trace) {
-                    Err(error) => diagnostics.push(Diagnostic::error(probe.span, error.to_string())),
-                    Ok(code) => {
-                        unit.insns = code.insns;
-                        unit.relocs = code.relocs;
-                        unit.funcs = code.funcs;
-                        unit.lines = code.lines;
-                        unit.stack_bytes = code.stack_bytes;
-                        units.push(unit);
-                    }
-                },
+            };
+            match compile_unit(funcs, &options.codegen, trace) {
+                Err(error) => diagnostics.push(Diagnostic::error(probe.span, error.to_string())),
+                Ok(code) => units.push(Unit {
+                    insns: code.insns,
+                    relocs: code.relocs,
+                    funcs: code.funcs,
+                    lines: code.lines,
+                    stack_bytes: code.stack_bytes,
+                    ..plan.unit()
+                }),
             }
         }
     }
     if diagnostics.is_empty() {
-        Ok(out.finish(units, settings, facts))
+        Ok(out.finish(units, typed, facts.possible_cpus()))
     } else {
         Err(diagnostics)
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything a unit is made of, called once")]
-fn lower_unit(
-    typed: &Typed,
-    store: &TypeStore,
-    facts: &dyn Facts,
-    sources: &SourceMap,
-    options: &LowerOptions,
+/// What the stage is given.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    typed: &'a Typed,
+    store: &'a TypeStore<'a>,
+    facts: &'a dyn Facts,
+    sources: &'a SourceMap,
+    options: &'a LowerOptions,
+}
+
+/// Lowers a unit; once more with the large kind of scratch map when its values do not fit a per-CPU one.
+fn lower_sized(
+    input: &Input<'_>,
     probe: &TypedProbe,
-    plan: units::Plan,
+    plan: &units::Plan,
     index: u32,
     out: &mut Output,
 ) -> Result<Vec<Func>, LowerError> {
+    out.big = false;
+    let start = out.begin_unit();
+    let funcs = lower_unit(input, probe, plan, index, out)?;
+    if out.scratch_overflow().is_none() {
+        out.end_unit();
+        return Ok(funcs);
+    }
+    out.rewind(start);
+    out.big = true;
+    let funcs = lower_unit(input, probe, plan, index, out)?;
+    if let Some(bytes) = out.scratch_overflow() {
+        return Err(LowerError::new(
+            probe.span,
+            format!("The values of this probe take {bytes} bytes of memory"),
+        )
+        .hint("use smaller strings (max_strlen) or fewer large values"));
+    }
+    out.end_unit();
+    Ok(funcs)
+}
+
+fn lower_unit(
+    input: &Input<'_>,
+    probe: &TypedProbe,
+    plan: &units::Plan,
+    index: u32,
+    out: &mut Output,
+) -> Result<Vec<Func>, LowerError> {
+    let Input { typed, store, facts, sources, options } = *input;
     let loc = out.location(sources, &typed.expansions, probe.span);
     let b = FuncBuilder::new(&plan.program_name(), &[Ty::Ptr], loc);
-    let select = plan.select.clone();
+    let ctx = b.param(0);
+    let limit = u32::try_from(typed.config.on_stack_limit).unwrap_or(32);
+    let unit = plan.state(index, out);
     let mut l = Lower {
         b,
         typed,
@@ -167,14 +203,15 @@ fn lower_unit(
         facts,
         options,
         probe,
-        unit: plan.into_state(index),
+        unit,
         out,
         funcs: vec![None],
-        func: FuncState::entry(typed.config.on_stack_limit()),
+        func: FuncState::entry(limit, ctx),
         sources,
     };
+    l.unit_head(&plan.numbers, units::filters_itself(probe))?;
     l.prepare_variables()?;
-    l.unit_body(&select)?;
+    l.unit_body()?;
     l.finish_unit()
 }
 

@@ -2,6 +2,7 @@
 
 use crate::types::{Space, Type};
 use fathom_codegen::ir::Value;
+use fathom_syntax::diag::Diagnostic;
 use fathom_syntax::span::Span;
 use std::sync::Arc;
 
@@ -116,6 +117,14 @@ impl LowerError {
     /// An error at a place.
     pub fn new(span: Span, message: impl Into<String>) -> LowerError {
         LowerError { span, message: message.into(), hint: None }
+    }
+    /// As shown to the user.
+    pub fn into_diagnostic(self) -> Diagnostic {
+        let diagnostic = Diagnostic::error(self.span, self.message);
+        match self.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        }
     }
     /// Adds what to do.
     #[must_use]
