@@ -19,6 +19,9 @@ impl Parser<'_> {
         let start = self.tok.start;
         let (kind, end, next) = if self.at(Tok::Hash) {
             let end = directive_end(self.src, start);
+            if self.src[start..].starts_with(b"#!") {
+                self.error(self.span(start, start + 2), "'#!' can only be the beginning of the first line");
+            }
             let name = self.text.get(start + 1..end).unwrap_or("").trim_start();
             let kind = if name.starts_with("include") { CItemKind::Include } else { CItemKind::Directive };
             (kind, end, end)
@@ -41,6 +44,13 @@ impl Parser<'_> {
             token = lexer::token(self.src, token.end);
             match token.kind {
                 Tok::Eof => break,
+                Tok::Unknown => {
+                    token.end = character_constant_end(self.src, token.start).unwrap_or(token.end)
+                }
+                Tok::OpenStr => {
+                    let span = self.span(token.start, token.end);
+                    self.error_inside(span, "this string is not closed on its line");
+                }
                 Tok::Semi if depth == 0 => return end,
                 Tok::LBrace | Tok::LParen | Tok::LBracket => depth += 1,
                 Tok::RBrace if depth == 0 => break,
@@ -103,6 +113,15 @@ impl Parser<'_> {
             token = lexer::token(self.src, token.end);
         }
     }
+}
+
+/// The end of the `'c'` that begins at `start`, if one does.
+fn character_constant_end(src: &[u8], start: usize) -> Option<usize> {
+    let inside = src.get(start..)?.strip_prefix(b"'")?;
+    let escaped = usize::from(inside.first() == Some(&b'\\'));
+    let rest = inside.get(escaped + 1..)?;
+    let len = rest.iter().take(4).position(|b| *b == b'\'')?;
+    Some(start + 1 + escaped + 1 + len + 1)
 }
 
 /// The end of the preprocessor line that begins at `start`: before its line end or a `//` comment, without white
