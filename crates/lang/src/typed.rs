@@ -35,6 +35,12 @@ pub struct Typed {
     pub consts: HashMap<NodeId, Const>,
     /// The variable each `Var` node stands for.
     pub vars: HashMap<NodeId, VarId>,
+    /// Variables of each subprogram's parameters, in order.
+    pub subprog_vars: Vec<Vec<VarId>>,
+    /// Result of each subprogram.
+    pub subprog_rets: Vec<Type>,
+    /// The subprogram that a `Call` node calls.
+    pub subprog_calls: HashMap<NodeId, u32>,
     /// All variables; ids are unique in the script.
     pub var_infos: Vec<VarInfo>,
     /// The builtin that an `Ident` or `Call` node stands for.
