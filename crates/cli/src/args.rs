@@ -74,8 +74,6 @@ pub struct TraceOptions {
     pub probe_filter: Option<String>,
     /// `--include`.
     pub includes: Vec<String>,
-    /// `--emit-elf`.
-    pub emit_elf: Option<PathBuf>,
     /// What the kernel is taken to offer.
     pub kernel: KernelOptions,
 }
@@ -179,7 +177,6 @@ fn trace_command(name: &str) -> clap::Command {
         .arg(value("probe-filter", "REGEX", "Attach only probes whose name contains a match"))
         .arg(value("include", "FILE", "Include a header before the script").action(ArgAction::Append))
         .arg(value("debug", "STAGE,...", "Print stages of the compiler: all, ast, types, ir, codegen, codegen-opt, bpf, libbpf, verifier").short('d').value_delimiter(',').action(ArgAction::Append))
-        .arg(value("emit-elf", "FILE", "Write the programs as an ELF file"))
         .arg(flag("info", "Say what this kernel can do"))
         .arg(flag("usdt-file-activation", "Accepted for compatibility: semaphores are always handled by the kernel").hide(true))
         .arg(Arg::new("btf").short('b').long("btf").action(ArgAction::SetTrue).hide(true))
@@ -387,7 +384,6 @@ fn trace_options(m: &ArgMatches, name: &str) -> Result<Command, String> {
         mode,
         probe_filter: m.get_one::<String>("probe-filter").cloned(),
         includes: many("include"),
-        emit_elf: m.get_one::<String>("emit-elf").map(PathBuf::from),
         kernel,
     })))
 }

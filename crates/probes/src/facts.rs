@@ -9,7 +9,7 @@ use fathom_kernel::tracefs::Tracefs;
 use fathom_kernel::{cpu, Root};
 use fathom_lang::facts::{Arg, ArgSet, ArgType, Facts, Feature, ProbeRequest, Resolution, TypeSpace};
 use fathom_lang::types::{CType, CTypeId};
-use fathom_symbols::btf::{Btf, Kind};
+use fathom_symbols::btf::{Btf, BtfType, Kind};
 use fathom_symbols::kallsyms::Kallsyms;
 use fathom_symbols::Bytes;
 use std::cell::{OnceCell, RefCell};
@@ -65,6 +65,7 @@ pub struct KernelFacts {
     kallsyms: OnceCell<Option<Kallsyms>>,
     functions: OnceCell<Vec<(String, String)>>,
     function_set: OnceCell<HashSet<String>>,
+    function_index: RefCell<HashMap<String, HashMap<String, u32>>>,
     /// Programs and libraries that were looked at.
     pub binaries: Binaries,
 }
@@ -83,6 +84,7 @@ impl KernelFacts {
             kallsyms: OnceCell::new(),
             functions: OnceCell::new(),
             function_set: OnceCell::new(),
+            function_index: RefCell::new(HashMap::new()),
         }
     }
 
@@ -187,20 +189,33 @@ impl KernelFacts {
         Some((id, ArgSet { args: args.collect(), ..ArgSet::default() }))
     }
 
-    /// BTF id of a function.
+    /// BTF id of a function. One look-up scans the types (30 us); after [`Self::index_functions`] it is a hash look-up.
     pub fn function_id(&self, module: &str, name: &str) -> Option<u32> {
+        if let Some(index) = self.function_index.borrow().get(module) {
+            return index.get(name).copied();
+        }
         let (_, btf) = self.btf(module)?;
         let id = btf.find(name, Kind::Func)?;
         (module == "vmlinux" || id >= btf.first_id()).then_some(id)
     }
 
+    /// Reads the names of all functions of a module's types, for wildcards and listings that look up thousands.
+    pub fn index_functions(&self, module: &str) {
+        if self.function_index.borrow().contains_key(module) {
+            return;
+        }
+        let Some((_, btf)) = self.btf(module) else { return };
+        let names = btf.iter_own_kind(Kind::Func).filter_map(|id| Some((btf.name(id).ok()?.to_owned(), id)));
+        let index: HashMap<String, u32> = names.collect();
+        self.function_index.borrow_mut().insert(module.to_owned(), index);
+    }
+
     /// Typed arguments and return value of a function.
     pub fn function_args(&self, module: &str, name: &str) -> Option<(u32, ArgSet)> {
+        let id = self.function_id(module, name)?;
         let (index, btf) = self.btf(module)?;
-        let (id, params, ret) = btf.find_func(name)?;
-        if module != "vmlinux" && id < btf.first_id() {
-            return None;
-        }
+        let BtfType::Func { proto, .. } = btf.get(id).ok()? else { return None };
+        let BtfType::FuncProto { params, ret } = btf.get(proto).ok()? else { return None };
         let args = params.iter().flatten().enumerate().map(|(i, p)| Arg {
             name: if p.name.is_empty() { format!("arg{i}").as_str().into() } else { p.name.into() },
             ty: ArgType::C(c_types::id_of(index, p.ty)),

@@ -29,16 +29,22 @@ fn list_one(facts: &KernelFacts, pattern: &str, pid: Option<u32>, verbose: bool,
     }
     let parts: Vec<String> = pattern.split(':').map(str::to_owned).collect();
     let (first, rest) = match parts.split_first() {
-        Some((first, rest)) if !rest.is_empty() => (first.clone(), rest.to_vec()),
-        // A pattern without provider looks at all targets.
-        _ => ("*".to_owned(), vec![pattern.to_owned()]),
+        Some((first, rest)) if !rest.is_empty() => (first, rest),
+        _ => {
+            // A pattern without colon looks at providers' names and at all targets.
+            for p in PROVIDERS {
+                let whole = wildcard::matches(&pattern.to_ascii_lowercase(), p.name);
+                add(facts, p, if whole { &[] } else { &parts }, pid, verbose, lines);
+            }
+            return;
+        }
     };
-    if let Some(p) = crate::provider::find(&first) {
-        return add(facts, p, &rest, pid, verbose, lines);
+    if let Some(p) = crate::provider::find(first) {
+        return add(facts, p, rest, pid, verbose, lines);
     }
     let lower = first.to_ascii_lowercase();
     for p in PROVIDERS.iter().filter(|p| wildcard::matches(&lower, p.name)) {
-        add(facts, p, &rest, pid, verbose, lines);
+        add(facts, p, rest, pid, verbose, lines);
     }
 }
 
@@ -50,7 +56,6 @@ fn add(
     verbose: bool,
     lines: &mut Vec<String>,
 ) {
-    // `kprobe*` alone names providers, not targets.
     for target in (provider.list)(facts, &Listing { parts, pid }) {
         let line = format!("{}:{target}", provider.name);
         lines.push(line.clone());

@@ -34,6 +34,7 @@ pub static FEXIT: Provider = Provider {
 
 fn list(facts: &KernelFacts, listing: &Listing<'_>) -> Vec<String> {
     let mut out = Vec::new();
+    facts.btf_modules().iter().for_each(|m| facts.index_functions(m));
     for (module, name) in facts.traceable_functions() {
         let target = format!("{module}:{name}");
         if (listing.fits(&target) || listing.fits(&name)) && facts.function_id(&module, &name).is_some() {
@@ -65,6 +66,7 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, attach: AttachKind) -> Re
     }
     let mut found: Vec<(String, String)> = Vec::new();
     if wildcard::is_pattern(function) || module.is_some_and(wildcard::is_pattern) {
+        facts.btf_modules().iter().for_each(|m| facts.index_functions(m));
         let all = facts.traceable_functions();
         found.extend(all.into_iter().filter(|(m, f)| {
             wildcard::matches(function, f) && module.is_none_or(|want| wildcard::matches(want, m))
