@@ -228,11 +228,8 @@ impl<'d> Elf<'d> {
 
     /// All defined symbols: those of `.symtab`, or of `.dynsym` if the file is stripped.
     pub fn symbols(&self) -> impl Iterator<Item = ElfSymbol<'d>> + 'd {
-        let (full, dynamic) = (self.table(elf::SHT_SYMTAB), self.table(elf::SHT_DYNSYM));
-        // A linker's .symtab repeats every dynamic symbol; one that is shorter was cut down by strip.
-        let dynamic = if full.len() >= dynamic.len() { SymbolTable::default() } else { dynamic };
-        let both = [full, dynamic].into_iter();
-        both.flat_map(|table| table.symbols().iter().filter_map(move |raw| Self::decode(&table, raw)))
+        self.tables()
+            .flat_map(|table| table.symbols().iter().filter_map(move |raw| Self::decode(&table, raw)))
     }
 
     /// All functions that can be probed, in file order. Two names at one address are two functions.
@@ -249,22 +246,32 @@ impl<'d> Elf<'d> {
         code.then(|| Some(Function { symbol, file_offset: self.file_offset(symbol.address)? }))?
     }
 
-    fn named(&self, name: &str) -> impl Iterator<Item = ElfSymbol<'d>> + '_ {
-        let tables = [elf::SHT_SYMTAB, elf::SHT_DYNSYM].into_iter().map(|kind| self.table(kind));
-        let name = name.as_bytes().to_vec();
-        tables.flat_map(move |table| {
-            let name = name.clone();
-            table.symbols().iter().filter_map(move |raw| {
-                let found = table.symbol_name(LE, raw).ok()?;
-                let rest = found.strip_prefix(name.as_slice())?;
-                (rest.is_empty() || rest.starts_with(b"@")).then(|| Self::decode(&table, raw))?
-            })
-        })
+    fn tables(&self) -> impl Iterator<Item = SymbolTable<'d, Header>> {
+        let (full, dynamic) = (self.table(elf::SHT_SYMTAB), self.table(elf::SHT_DYNSYM));
+        // A linker's .symtab repeats every dynamic symbol; one that is shorter was cut down by strip.
+        let dynamic = if full.len() >= dynamic.len() { SymbolTable::default() } else { dynamic };
+        [full, dynamic].into_iter()
+    }
+
+    fn named(&self, name: &str) -> Vec<ElfSymbol<'d>> {
+        let mut found = Vec::new();
+        for table in self.tables() {
+            let section = self.sections.section(table.string_section());
+            let Ok(strings) = section.and_then(|s| s.data(LE, self.data)) else { continue };
+            // Compared in place: a large library has half a million names, and finding their ends takes the time.
+            let fits = |raw: &&'d Sym64<LittleEndian>| {
+                let rest =
+                    strings.get(raw.st_name(LE) as usize..).and_then(|s| s.strip_prefix(name.as_bytes()));
+                rest.is_some_and(|rest| matches!(rest.first(), Some(0 | b'@')))
+            };
+            found.extend(table.symbols().iter().filter(fits).filter_map(|raw| Self::decode(&table, raw)));
+        }
+        found
     }
 
     /// The symbol with this name, global ones first.
     pub fn symbol(&self, name: &str) -> Option<ElfSymbol<'d>> {
-        let mut found: Vec<ElfSymbol<'d>> = self.named(name).collect();
+        let mut found = self.named(name);
         found.sort_by_key(|s| !s.is_global);
         found.first().copied()
     }
@@ -276,7 +283,8 @@ impl<'d> Elf<'d> {
 
     /// All functions with this name at different addresses, global ones first.
     pub fn functions_named(&self, name: &str) -> Vec<Function<'d>> {
-        let mut found: Vec<Function<'d>> = self.named(name).filter_map(|s| self.as_function(s)).collect();
+        let mut found: Vec<Function<'d>> =
+            self.named(name).into_iter().filter_map(|s| self.as_function(s)).collect();
         found.sort_by_key(|f| (!f.symbol.is_global, f.symbol.address));
         let mut seen = Vec::new();
         found.retain(|f| {

@@ -409,7 +409,7 @@ fn source_line(info: &CodeInfo<'_>) -> SourceLine {
         Some(dir) => dir.join(Path::new::<OsStr>(&info.file)),
         None => PathBuf::from(&info.file),
     };
-    SourceLine { file, line: info.line, column: info.column.map(u32::from) }
+    SourceLine { file, line: info.line, column: info.column.map(u32::from).filter(|&column| column > 0) }
 }
 
 fn convert(sym: Sym<'_>, module: &Arc<Path>) -> Symbol {
@@ -423,7 +423,8 @@ fn convert(sym: Sym<'_>, module: &Arc<Path>) -> Symbol {
         offset: sym.offset as u64,
         size: sym.size.map(|size| size as u64),
         module: Some(module.clone()),
-        name: sym.name.into_owned(),
+        // glibc's debug symbols have an alias for each function that it calls itself.
+        name: sym.name.strip_prefix("__GI_").unwrap_or(&sym.name).to_owned(),
     }
 }
 

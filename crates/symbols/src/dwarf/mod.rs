@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use gimli::{AttributeValue, EndianSlice, LittleEndian, UnitOffset};
+use gimli::{AttributeValue, EndianSlice, LittleEndian, SectionId, UnitOffset};
 
 use crate::abi::{self, ArgPlace};
 use crate::btf::Btf;
@@ -111,7 +111,14 @@ impl<'d> DebugInfo<'d> {
         if elf.section(".debug_info").is_none_or(<[u8]>::is_empty) {
             return Ok(None);
         }
-        let sections = gimli::DwarfSections::load(|id| section(elf, id.name()))?;
+        let sections = gimli::DwarfSections::load(|id| match id {
+            // Large, and of no use here: places of variables inside of functions, and macros.
+            SectionId::DebugLoc
+            | SectionId::DebugLocLists
+            | SectionId::DebugMacro
+            | SectionId::DebugMacinfo => Ok(Cow::Borrowed(&[][..])),
+            _ => section(elf, id.name()),
+        })?;
         Ok(Some(Self { sections }))
     }
 
@@ -184,7 +191,9 @@ fn section<'d>(elf: &Elf<'d>, name: &str) -> Result<Cow<'d, [u8]>> {
         )));
     }
     let packed = raw.get(COMPRESSION_HEADER_LEN..).unwrap_or(&[]);
-    let mut unpacked = Vec::new();
+    // zlib packs at most about 1032 to 1, so what a damaged header claims beyond that is not reserved.
+    let expected = usize::try_from(size).unwrap_or(0).min(packed.len().saturating_mul(1032));
+    let mut unpacked = Vec::with_capacity(expected);
     let read = flate2::read::ZlibDecoder::new(packed).take(size).read_to_end(&mut unpacked);
     read.map_err(|error| damaged(format!("unpacking failed: {error}")))?;
     Ok(Cow::Owned(unpacked))
