@@ -5,7 +5,7 @@
 
 use crate::compile::CodegenOptions;
 use crate::ir::flow::{split_critical_edges, Flow};
-use crate::ir::{AtomicOp, BinOp, Cond, Func, Inst, Jump, Op, Size, SrcLoc, Terminator, Value, Width};
+use crate::ir::{AtomicOp, BinOp, Cond, Func, Inst, Jump, Op, Size, SrcLoc, Terminator, Ty, Value, Width};
 use crate::machine::{
     Addr, Base, Callee, MachineBlock, MachineFunc, MachineInst, MachineOp, MachineSlot, Wide,
 };
@@ -37,6 +37,9 @@ struct Selector<'a> {
     flow: &'a Flow,
     /// Operations that are made again at each use, by their result.
     again: HashMap<Value, Op>,
+    /// Pointers that are another pointer plus a number: the number goes into the access, for the kernel allows none
+    /// through a context pointer that was changed.
+    moved: HashMap<Value, (Value, i64)>,
     /// Uses of each value.
     uses: Vec<u32>,
     /// Results of such operations since the last call or start of block.
@@ -48,12 +51,21 @@ struct Selector<'a> {
 impl<'a> Selector<'a> {
     fn new(func: &Func, flow: &'a Flow, options: &'a CodegenOptions) -> Selector<'a> {
         let mut again = HashMap::new();
+        let mut moved = HashMap::new();
         let mut uses = vec![0u32; func.values.len()];
         for block in flow.order.iter().map(|block| func.block(*block)) {
             for inst in &block.insts {
                 inst.op.for_each_operand(|value| uses[value.0 as usize] += 1);
                 if let (Some(result), true) = (inst.result, is_made_again(&inst.op)) {
                     again.insert(result, inst.op.clone());
+                }
+                if let (Some(result), Op::Binary { op: BinOp::Add, width: Width::W64, a, b }) =
+                    (inst.result, &inst.op)
+                {
+                    if let (Ty::Ptr, Some(Op::Const(number))) = (func.ty(*a), again.get(b)) {
+                        let (base, start) = moved.get(a).copied().unwrap_or((*a, 0i64));
+                        moved.insert(result, (base, start.saturating_add(*number)));
+                    }
                 }
             }
             block.terminator.iter().for_each(|t| t.for_each_operand(|value| uses[value.0 as usize] += 1));
@@ -69,7 +81,7 @@ impl<'a> Selector<'a> {
             slots: func.slots.iter().map(|slot| MachineSlot { size: slot.size, escapes: false }).collect(),
         };
         mark_escapes(func, flow, &again, &mut out.slots);
-        Selector { options, flow, again, uses, recent: HashMap::new(), out, loc: SrcLoc::NONE }
+        Selector { options, flow, again, moved, uses, recent: HashMap::new(), out, loc: SrcLoc::NONE }
     }
 
     fn block(&mut self, at: usize, func: &Func, block: crate::ir::Block) {
@@ -169,7 +181,14 @@ impl<'a> Selector<'a> {
     }
 
     /// A memory operand: its form, and the base if that is in a register.
-    fn addr(&mut self, ptr: Value, offset: i32) -> (Addr, Option<VReg>) {
+    fn addr(&mut self, mut ptr: Value, mut offset: i32) -> (Addr, Option<VReg>) {
+        if let Some((base, start)) = self.moved.get(&ptr) {
+            // Room for the rest of a long copy stays below the limit of 16 bits.
+            let sum = start.saturating_add(i64::from(offset));
+            if let (Ok(sum), false) = (i32::try_from(sum), sum.unsigned_abs() > 1 << 14) {
+                (ptr, offset) = (*base, sum);
+            }
+        }
         match self.again.get(&ptr) {
             Some(Op::SlotAddr { slot, offset: start }) => {
                 (Addr { base: Base::Slot(*slot), offset: start.saturating_add(offset) }, None)
