@@ -1,10 +1,22 @@
 //! Builtin values, functions and aggregations as rows: one row is the whole of a builtin. Families are files beside this one.
 
+mod addresses;
 mod aggregations;
+mod bytes;
 mod check;
 mod format;
+mod maps;
+mod meta;
+mod names;
+mod network;
 mod output;
+mod params;
 mod process;
+mod search;
+mod strings;
+mod system;
+mod task;
+mod time;
 
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand};
@@ -73,4 +85,19 @@ pub fn rows() -> impl Iterator<Item = &'static Builtin> {
 }
 
 /// The families; each is a file.
-static FAMILIES: &[&[Builtin]] = &[process::ROWS, output::ROWS, aggregations::ROWS];
+static FAMILIES: &[&[Builtin]] = &[
+    process::ROWS,
+    task::ROWS,
+    time::ROWS,
+    output::ROWS,
+    system::ROWS,
+    strings::ROWS,
+    search::ROWS,
+    addresses::ROWS,
+    network::ROWS,
+    names::ROWS,
+    maps::ROWS,
+    aggregations::ROWS,
+    meta::ROWS,
+    params::ROWS,
+];

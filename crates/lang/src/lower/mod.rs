@@ -18,6 +18,7 @@ mod memory;
 mod output;
 mod print;
 mod scratch;
+mod service;
 mod stack;
 mod stmt;
 mod strings;
