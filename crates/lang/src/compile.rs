@@ -2,8 +2,10 @@
 
 use crate::analyse;
 use crate::analyse::store::TypeStore;
-use crate::facts::Facts;
+use crate::facts::{Facts, Feature};
+use crate::lower::{self, LowerOptions};
 use crate::typed::Typed;
+use fathom_codegen::compile::{CodegenOptions, Trace};
 use fathom_codegen::program::Program;
 use fathom_syntax::ast::Script;
 use fathom_syntax::diag::{has_errors, Diagnostic};
@@ -85,6 +87,53 @@ impl Compilation {
     pub fn failed(&self) -> bool {
         has_errors(&self.diagnostics)
     }
+}
+
+/// Compiles a script.
+pub fn compile(source: &Source, facts: &dyn Facts, options: &Options) -> Compilation {
+    compile_traced(source, facts, options, &mut ())
+}
+
+/// Compiles a script; `trace` sees the code after each pass.
+pub fn compile_traced(source: &Source, facts: &dyn Facts, options: &Options, trace: &mut dyn Trace) -> Compilation {
+    let mut store = TypeStore::new(facts);
+    let mut out = front(source, &mut store, facts, options);
+    let Some(typed) = out.typed.as_ref().filter(|_| !out.failed()) else { return out };
+    let lowering = LowerOptions {
+        helper_warnings: options.helper_warnings,
+        pid: options.pid,
+        codegen: CodegenOptions {
+            optimise: !options.no_optimise,
+            may_goto: facts.has(Feature::MayGoto),
+            cpu_v4: facts.has(Feature::CpuV4),
+            ..CodegenOptions::default()
+        },
+    };
+    match lower::lower(typed, &store, facts, &out.sources, &lowering, trace) {
+        Ok(program) => {
+            if let Some(d) = too_many(typed, &program) {
+                out.diagnostics.push(d);
+            } else {
+                out.program = Some(program);
+            }
+        }
+        Err(mut diagnostics) => out.diagnostics.append(&mut diagnostics),
+    }
+    out.diagnostics.sort_by_key(|d| d.severity);
+    out
+}
+
+/// More BPF programs than the settings allow: an error at the clause that went over the limit.
+fn too_many(typed: &Typed, program: &Program) -> Option<Diagnostic> {
+    let limit = typed.config.max_bpf_progs;
+    let over = program.units.get(usize::try_from(limit).ok()?)?;
+    let span = typed.probes.iter().find(|p| p.clause == over.clause).map(|p| p.span)?;
+    let text = format!(
+        "Your program is trying to generate more than {} BPF programs, which exceeds the current limit of {limit}",
+        program.units.len()
+    );
+    let hint = "raise max_bpf_progs in the config block or BPFTRACE_MAX_BPF_PROGS";
+    Some(Diagnostic::error(span, text).hint(hint))
 }
 
 /// Parses and analyses a script, without making a program.

@@ -62,18 +62,10 @@ impl Sources {
         loader.text_macros();
         let mut out = loader.out;
         out.defines = loader.headers.out.defines;
-        for e in all_ids(script) {
-            while out.ids.count() <= e {
-                out.ids.fresh();
-            }
-        }
+        // Expansion copies every node, so that ids of different files never meet.
+        out.ids = NodeIds::default();
         out
     }
-}
-
-/// The largest id that a script uses.
-fn all_ids(script: &Script) -> Option<usize> {
-    script.ids.count().checked_sub(1)
 }
 
 impl Loader<'_, '_> {
