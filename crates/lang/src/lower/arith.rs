@@ -2,7 +2,7 @@
 
 use super::shapes::is_register;
 use super::{Lower, LowerError, Operand};
-use crate::analyse::infer::operands_signed;
+use crate::analyse::operands_signed;
 use crate::typed::VarId;
 use crate::types::{Space, Type};
 use fathom_codegen::ir::{BinOp, Cond, Value, Width};

@@ -5,8 +5,8 @@ use super::shapes::is_register;
 use super::walk::{self, Node};
 use super::{Lower, LowerError, Operand};
 use crate::typed::MapIndex;
-use fathom_codegen::FuncBuilder;
 use fathom_codegen::ir::{FuncId, Ty};
+use fathom_codegen::FuncBuilder;
 use fathom_syntax::ast::{Block, Expr, ExprKind, NodeId, StmtKind};
 use fathom_syntax::span::Span;
 

@@ -419,7 +419,7 @@ impl Lower<'_> {
 
     fn assign_op(&mut self, target: &Expr, op: BinaryOp, rhs: &Expr, span: Span) -> Result<(), LowerError> {
         let ty = self.ty(target);
-        let signed = crate::analyse::infer::operands_signed(target, rhs, self.typed);
+        let signed = crate::analyse::operands_signed(target, rhs, self.typed);
         let mut right = self.scalar(rhs)?;
         right = self.number(right);
         if let Type::Pointer { to, .. } = &ty {
