@@ -101,7 +101,8 @@ pub fn space_in(e: &Expr, targets: &[Target]) -> Space {
 pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let limit = (name.len() / 3).clamp(1, 3);
     let close = names.filter(|n| *n != name && n.len().abs_diff(name.len()) <= limit);
-    close.map(|n| (distance(name, n), n)).filter(|(d, _)| *d <= limit).min().map(|(_, n)| n)
+    let ranked = close.map(|n| (distance(name, n), n.len().abs_diff(name.len()), n));
+    ranked.filter(|(d, _, _)| *d <= limit).min().map(|(_, _, n)| n)
 }
 
 /// Edit distance, where swapping two neighbours counts once.

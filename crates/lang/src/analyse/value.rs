@@ -1,6 +1,6 @@
 //! How types of several values become one: literals adapt, integers and strings widen, tuples go member by member.
 
-use crate::types::{Space, StructType, Type};
+use crate::types::{Agg, Space, StructType, Type};
 use std::sync::Arc;
 
 /// How far an integer type comes from literals alone, so that it adapts to others.
@@ -187,7 +187,23 @@ pub fn unify(a: &Val, b: &Val, notes: &mut Notes) -> Option<Val> {
         (UserStack { mode: x, limit: lx }, UserStack { mode: y, limit: ly }) if x == y => {
             Val::hard(UserStack { mode: *x, limit: *lx.max(ly) })
         }
+        (Aggregation(x), Aggregation(y)) => Val::hard(Aggregation(unify_aggregations(x, y)?)),
         (x, y) if x == y => a.clone(),
+        _ => return None,
+    })
+}
+
+/// The same function with values of different signs keeps signed ones.
+fn unify_aggregations(a: &Agg, b: &Agg) -> Option<Agg> {
+    if a == b {
+        return Some(a.clone());
+    }
+    Some(match (a, b) {
+        (Agg::Sum { .. }, Agg::Sum { .. }) => Agg::Sum { signed: true },
+        (Agg::Min { .. }, Agg::Min { .. }) => Agg::Min { signed: true },
+        (Agg::Max { .. }, Agg::Max { .. }) => Agg::Max { signed: true },
+        (Agg::Avg { .. }, Agg::Avg { .. }) => Agg::Avg { signed: true },
+        (Agg::Stats { .. }, Agg::Stats { .. }) => Agg::Stats { signed: true },
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@ mod header;
 mod layout;
 mod lex;
 
-pub use header::{Headers, Preprocessed};
+pub use header::{system_constant, Headers, Preprocessed};
 
 use super::infer::Define;
 use super::store::TypeStore;

@@ -178,7 +178,10 @@ impl Infer<'_> {
                 Define::Str(s) => self.string(e, s),
             });
         }
-        let (id, value) = self.env.store.constant(name)?;
+        let Some((id, value)) = self.env.store.constant(name) else {
+            let n = crate::analyse::cdecl::system_constant(name)?;
+            return Some(self.number(e, n));
+        };
         self.st.consts.insert(e.id, Const::Int(value));
         let table = self.env.store.enum_table(id)?;
         Some(Val::hard(Type::Enum(EnumType { size: 8, signed: value < 0, table })))
