@@ -8,6 +8,7 @@ use crate::program::{FuncInfo, Reloc};
 use crate::select::select;
 use crate::{frame, regalloc};
 use fathom_bpf::insn::Insn;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Bytes of a stack frame (`MAX_BPF_STACK` of `include/linux/filter.h`).
@@ -78,6 +79,8 @@ pub enum CodegenErrorKind {
         /// Bytes there are.
         limit: u32,
     },
+    /// Functions call each other deeper than the machine allows (8), or themselves.
+    CallsTooDeep,
     /// More instructions than a program may have.
     TooLarge {
         /// How many.
@@ -100,6 +103,9 @@ impl fmt::Display for CodegenError {
                 "{}: {used} bytes of stack are needed, {limit} are there; use fewer or smaller local strings and buffers",
                 self.func
             ),
+            CodegenErrorKind::CallsTooDeep => {
+                write!(f, "{}: functions may call each other 8 deep at most, and never themselves", self.func)
+            }
             CodegenErrorKind::TooLarge { insns } => {
                 write!(f, "{}: {insns} instructions are more than a BPF program may have; split the probe", self.func)
             }
@@ -127,6 +133,7 @@ pub fn compile_unit(
         passes::run(&mut func, options, trace)?;
         placed.push(compile_func(func, options)?);
     }
+    check_depth(&placed)?;
     let code = link(placed)?;
     if options.verify {
         check_structure(&code)?;
@@ -155,6 +162,17 @@ struct Compiled {
     stack_bytes: u32,
 }
 
+impl Compiled {
+    /// Functions of the unit that it calls or takes the address of, each once.
+    fn callees(&self) -> BTreeSet<usize> {
+        let callee = |(_, pending): &(u32, Pending)| match pending {
+            Pending::Func(callee) => Some(callee.0 as usize),
+            Pending::Load(_) => None,
+        };
+        self.code.pending.iter().filter_map(callee).collect()
+    }
+}
+
 fn compile_func(func: Func, options: &CodegenOptions) -> Result<Compiled, CodegenError> {
     let machine = select(func, options);
     let fail = |kind| CodegenError { func: machine.name.clone(), kind };
@@ -170,6 +188,32 @@ fn compile_func(func: Func, options: &CodegenOptions) -> Result<Compiled, Codege
     Ok(Compiled { name: machine.name.clone(), params: machine.params, code, stack_bytes })
 }
 
+/// Frames of callers and callees share the stack, each rounded up to 32 bytes (`check_max_stack_depth` of the kernel's
+/// verifier).
+fn check_depth(funcs: &[Compiled]) -> Result<(), CodegenError> {
+    fn deepest(funcs: &[Compiled], at: usize, above: u32, frames: usize) -> Result<u32, CodegenError> {
+        let Some(func) = funcs.get(at) else { return Ok(above) };
+        if frames > fathom_bpf::isa::MAX_FRAMES {
+            return Err(CodegenError { func: func.name.clone(), kind: CodegenErrorKind::CallsTooDeep });
+        }
+        let depth = above.saturating_add(func.stack_bytes.max(1).next_multiple_of(32));
+        let mut most = depth;
+        for callee in func.callees() {
+            most = most.max(deepest(funcs, callee, depth, frames + 1)?);
+        }
+        Ok(most)
+    }
+    let used = deepest(funcs, 0, 0, 1)?;
+    let func = funcs.first().map(|func| func.name.clone()).unwrap_or_default();
+    if used > STACK_LIMIT {
+        return Err(CodegenError {
+            func,
+            kind: CodegenErrorKind::StackTooLarge { used, limit: STACK_LIMIT },
+        });
+    }
+    Ok(())
+}
+
 /// Functions that the entry reaches by calls or addresses; the kernel refuses others as dead code.
 fn referenced(funcs: &[Compiled]) -> Vec<bool> {
     let mut seen = vec![false; funcs.len()];
@@ -179,10 +223,7 @@ fn referenced(funcs: &[Compiled]) -> Vec<bool> {
             continue;
         }
         seen[at] = true;
-        stack.extend(funcs[at].code.pending.iter().filter_map(|(_, pending)| match pending {
-            Pending::Func(callee) => Some(callee.0 as usize),
-            Pending::Load(_) => None,
-        }));
+        stack.extend(funcs[at].callees());
     }
     seen
 }

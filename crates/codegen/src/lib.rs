@@ -6,6 +6,7 @@ mod emit;
 mod frame;
 pub mod ir;
 pub mod layout;
+pub mod listing;
 mod machine;
 mod opt;
 pub mod passes;

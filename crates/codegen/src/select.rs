@@ -46,6 +46,7 @@ struct Selector<'a> {
     recent: HashMap<Value, VReg>,
     out: MachineFunc,
     loc: SrcLoc,
+    has_calls: bool,
 }
 
 impl<'a> Selector<'a> {
@@ -53,9 +54,11 @@ impl<'a> Selector<'a> {
         let mut again = HashMap::new();
         let mut moved = HashMap::new();
         let mut uses = vec![0u32; func.values.len()];
+        let mut has_calls = false;
         for block in flow.order.iter().map(|block| func.block(*block)) {
             for inst in &block.insts {
                 inst.op.for_each_operand(|value| uses[value.0 as usize] += 1);
+                has_calls |= matches!(inst.op, Op::Call { .. } | Op::CallKfunc { .. } | Op::CallLocal { .. });
                 if let (Some(result), true) = (inst.result, is_made_again(&inst.op)) {
                     again.insert(result, inst.op.clone());
                 }
@@ -81,7 +84,17 @@ impl<'a> Selector<'a> {
             slots: func.slots.iter().map(|slot| MachineSlot { size: slot.size, escapes: false }).collect(),
         };
         mark_escapes(func, flow, &again, &mut out.slots);
-        Selector { options, flow, again, moved, uses, recent: HashMap::new(), out, loc: SrcLoc::NONE }
+        Selector {
+            options,
+            flow,
+            again,
+            moved,
+            uses,
+            recent: HashMap::new(),
+            out,
+            loc: SrcLoc::NONE,
+            has_calls,
+        }
     }
 
     fn block(&mut self, at: usize, func: &Func, block: crate::ir::Block) {
@@ -91,12 +104,7 @@ impl<'a> Selector<'a> {
         let params: Vec<VReg> = data.params.iter().map(|value| vreg(*value)).collect();
         self.loc = func.loc;
         if at == 0 {
-            let defs: Vec<Operand> = params
-                .iter()
-                .enumerate()
-                .map(|(i, p)| Operand::reg_fixed_def(*p, preg(argument(i))))
-                .collect();
-            self.push(MachineOp::Params, &defs);
+            self.params(&params);
         }
         for inst in &data.insts {
             self.loc = inst.loc;
@@ -112,6 +120,21 @@ impl<'a> Selector<'a> {
         let end = self.out.insts.len() as u32;
         let params = if at == 0 { Vec::new() } else { params };
         self.out.blocks.push(MachineBlock { insts: (start, end), succs, preds, params, args });
+    }
+
+    /// Parameters arrive in fixed registers. They are copied at once where calls follow: the allocator would else try to
+    /// bring them back to where they came from.
+    fn params(&mut self, params: &[VReg]) {
+        let arrive: Vec<VReg> =
+            params.iter().map(|param| if self.has_calls { self.temporary() } else { *param }).collect();
+        let def = |(i, param): (usize, &VReg)| Operand::reg_fixed_def(*param, preg(argument(i)));
+        let defs: Vec<Operand> = arrive.iter().enumerate().map(def).collect();
+        self.push(MachineOp::Params, &defs);
+        for (to, from) in params.iter().zip(&arrive).filter(|(to, from)| to != from) {
+            if self.uses.get(to.vreg()).is_some_and(|uses| *uses > 0) {
+                self.push(MachineOp::Move, &[Operand::reg_def(*to), Operand::reg_use(*from)]);
+            }
+        }
     }
 
     fn push(&mut self, op: MachineOp, operands: &[Operand]) {

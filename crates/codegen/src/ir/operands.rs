@@ -1,6 +1,7 @@
 //! What an operation reads, jumps to and results in: the generic views that builder, verifier and passes share.
 
 use super::{AtomicOp, BinOp, Block, Cond, Effect, Func, Jump, Op, Terminator, Ty, Value};
+use fathom_bpf::helpers::{Arg, Helper};
 
 impl Op {
     /// Calls `f` with every operand, in order.
@@ -114,7 +115,8 @@ impl Op {
             | Op::MemCopy { .. }
             | Op::MemZero { .. }
             | Op::CallLocal { .. } => false,
-            Op::Call { effect, .. } | Op::CallKfunc { effect, .. } => *effect != Effect::Write,
+            Op::Call { helper, effect, .. } => *effect != Effect::Write && !fills_memory(*helper),
+            Op::CallKfunc { effect, .. } => *effect != Effect::Write,
             _ => true,
         }
     }
@@ -124,7 +126,8 @@ impl Op {
     pub fn is_mergeable(&self) -> bool {
         match self {
             Op::Load { invariant, .. } => *invariant,
-            Op::Call { effect, .. } | Op::CallKfunc { effect, .. } => *effect == Effect::Once,
+            Op::Call { helper, effect, .. } => *effect == Effect::Once && !fills_memory(*helper),
+            Op::CallKfunc { effect, .. } => *effect == Effect::Once,
             Op::Store { .. }
             | Op::Atomic { .. }
             | Op::CompareExchange { .. }
@@ -149,6 +152,13 @@ impl Op {
                 | Op::CallKfunc { .. }
         )
     }
+}
+
+/// The result of the helper is not all that it gives: it must not go, whatever its call says.
+fn fills_memory(helper: Helper) -> bool {
+    let is_out =
+        |arg: &Arg| matches!(arg, Arg::MemOut | Arg::MemOutOrNull | Arg::MapValueOut | Arg::DynptrOut);
+    helper.row().is_some_and(|row| row.args.iter().any(is_out))
 }
 
 impl Terminator {
