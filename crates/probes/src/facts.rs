@@ -51,6 +51,8 @@ pub struct FactsOptions {
     pub debug_dirs: Vec<PathBuf>,
     /// Directories that `import` and `#include` look into.
     pub include_dirs: Vec<PathBuf>,
+    /// The command of `-c`, stopped before its exec: whose memory watchpoints mean.
+    pub child_pid: Option<u32>,
 }
 
 /// Lazily opened facts of the running kernel.
@@ -91,6 +93,11 @@ impl KernelFacts {
     /// The directory that stands for `/`.
     pub fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// The command that was started for tracing.
+    pub fn child_pid(&self) -> Option<u32> {
+        self.options.child_pid
     }
 
     /// The feature table.

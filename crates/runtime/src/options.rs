@@ -21,8 +21,6 @@ pub struct Options {
     pub mode: Mode,
     /// Process that is traced; the session ends with it.
     pub pid: Option<u32>,
-    /// Command to start and trace; the session ends with it.
-    pub command: Option<Vec<String>>,
     /// Print nothing but what the script prints.
     pub quiet: bool,
     /// Tell what is loaded and attached, and by which mechanism.

@@ -16,8 +16,8 @@ pub fn run(options: &FormatOptions) -> u8 {
         }
     };
     let mut sources = SourceMap::default();
-    let file = sources.add_file(&name, &text);
-    let formatted = match fathom_syntax::format(&text, file) {
+    sources.add_file(&name, &text);
+    let formatted = match fathom_syntax::format(&text) {
         Ok(formatted) => formatted,
         Err(diagnostics) => {
             eprint!("{}", fathom_syntax::render::render(&diagnostics, &sources, &Expansions::default(), color()));

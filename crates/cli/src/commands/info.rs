@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 /// Runs the command.
 pub fn run(options: &InfoOptions) -> u8 {
-    let facts = kernel_facts(&options.kernel);
+    let facts = kernel_facts(&options.kernel, None);
     let mut text = String::from("System\n");
     let u = Uname::of_host();
     let _ = writeln!(text, "  OS: {} {} {}\n  Arch: {}", u.sysname, u.release, u.version, u.machine);

@@ -10,7 +10,7 @@ use fathom_syntax::span::FileId;
 
 /// Runs the command.
 pub fn run(options: &ListOptions) -> u8 {
-    let facts = kernel_facts(&options.kernel);
+    let facts = kernel_facts(&options.kernel, None);
     if let Some(script) = &options.script {
         return match read_script(script) {
             Ok((_, text)) => output::print(&lines(&of_script(&facts, &text, options))),

@@ -13,13 +13,14 @@ use fathom_probes::KernelFacts;
 use std::io::Read;
 
 /// Facts of the running kernel as the command line wants them.
-fn kernel_facts(options: &KernelOptions) -> KernelFacts {
+fn kernel_facts(options: &KernelOptions, child_pid: Option<u32>) -> KernelFacts {
     let facts = FactsOptions {
         btf_path: std::env::var_os("BPFTRACE_BTF").map(Into::into),
         traceable_functions: options.traceable_functions.clone(),
         disabled: options.disabled.iter().cloned().collect(),
         debug_dirs: options.debug_dirs.clone(),
         include_dirs: options.include_dirs.clone(),
+        child_pid,
     };
     KernelFacts::new(Root::host(), facts)
 }

@@ -60,7 +60,7 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
         attach_kind: None,
         attach_btf: None,
         sleepable: false,
-        how: Attach::Watchpoint { address, len, mode: *bits, pid: request.whole.pid },
+        how: Attach::Watchpoint { address, len, mode: *bits, pid: request.whole.pid.or(facts.child_pid()) },
         context: Context::PerfEvent,
         select: None,
         has_cookie: true,
