@@ -8,9 +8,10 @@ use regalloc2::{
     RegClass, RegallocOptions, VReg,
 };
 
-/// All but the frame pointer. r6 to r9 are kept over calls.
-const ALLOCATABLE: [Reg; 10] =
-    [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+/// Not kept over calls: taken first, for the kernel's JIT saves each of the others that a function uses.
+const SCRATCH: [Reg; 6] = [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+/// Kept over calls.
+const KEPT: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
 /// What a call destroys beside its result.
 const DESTROYED_BY_CALLS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
 
@@ -18,8 +19,8 @@ const DESTROYED_BY_CALLS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R
 pub(crate) fn allocate(func: &MachineFunc) -> Result<Output, RegAllocError> {
     let empty = PRegSet::empty();
     let env = MachineEnv {
-        preferred_regs_by_class: [set(&ALLOCATABLE), empty, empty],
-        non_preferred_regs_by_class: [empty, empty, empty],
+        preferred_regs_by_class: [set(&SCRATCH), empty, empty],
+        non_preferred_regs_by_class: [set(&KEPT), empty, empty],
         scratch_by_class: [None, None, None],
         fixed_stack_slots: Vec::new(),
     };

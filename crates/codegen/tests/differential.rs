@@ -10,8 +10,9 @@ use fathom_codegen::ir::{
 use fathom_codegen::{compile_unit, CodegenOptions, FuncBuilder, Var};
 use proptest::prelude::*;
 
-const VARS: usize = 5;
-const SLOT_BYTES: u32 = 32;
+const VARS: usize = 9;
+/// More than what is copied without a loop, byte by byte.
+const SLOT_BYTES: u32 = 96;
 const CTX_BYTES: usize = 64;
 
 /// A statement of a random function; indices are taken modulo what there is.
@@ -346,7 +347,7 @@ fn make(stmts: &[Stmt]) -> Vec<Func> {
         let times = maker.b.mul_imm(sum, 31);
         sum = maker.b.add(times, value);
     }
-    for at in 0..8 {
+    for at in 0..(SLOT_BYTES / 8 * 2) as u8 {
         let (ptr, offset) = maker.place(at, 8);
         let word = maker.b.load(ptr, offset, Size::B8, false);
         let times = maker.b.mul_imm(sum, 37);
