@@ -1,9 +1,9 @@
 //! Addresses and symbols: ksym, usym, kaddr, uaddr, percpu_kaddr, kptr, uptr, is_err, container_of.
 
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::facts::{Context, Feature};
-use crate::lower::{Lower, LowerError, Operand, machine};
+use crate::lower::{machine, Lower, LowerError, Operand};
 use crate::typed::Const;
 use crate::types::{Space, StructType, Type};
 use fathom_bpf::helpers::Helper;
@@ -74,7 +74,7 @@ pub(super) static ROWS: &[Builtin] = &[
         doc: "The address of a function or variable of the program that the uprobe is in. In a uprobe the place where the program \
               was loaded is taken into account; in a uretprobe or USDT probe it is the address in the file. The result points to \
               an unsigned integer of the symbol's size.",
-        example: "uprobe:/bin/sh:main { print(*uaddr(\"environ\")); exit(); }",
+        example: "uprobe:libc:getenv { print(*uaddr(\"environ\")); exit(); }",
     },
     Builtin {
         name: "percpu_kaddr",

@@ -61,7 +61,7 @@ pub(super) static ROWS: &[Builtin] = &[
         infer: infer_find,
         lower: lower_find,
         doc: "Looks an element up and, if there is one, sets the variable to its value. True if there is one.",
-        example: "begin { @a[1] = 5; if (find(@a, 1, $x)) { print($x); } }",
+        example: "begin { @a[1] = 5; let $x; if (find(@a, 1, $x)) { print($x); } }",
     },
 ];
 

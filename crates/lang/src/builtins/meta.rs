@@ -2,9 +2,9 @@
 //! static_assert.
 
 use super::strings::lower_constant;
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
-use crate::lower::{Lower, LowerError, Operand, machine};
+use crate::lower::{machine, Lower, LowerError, Operand};
 use crate::typed::Const;
 use crate::types::Type;
 use fathom_report::printf::{Format, Segment};
@@ -119,7 +119,7 @@ pub(super) static ROWS: &[Builtin] = &[
             l.target_text(|t| t.func.clone().unwrap_or_default(), capacity, call.span)
         },
         doc: "Name of the function that is traced.",
-        example: "uprobe:/bin/sh:main { print(func); }",
+        example: "uprobe:libc:getenv { print(func); exit(); }",
     },
     Builtin {
         name: "reg",

@@ -1,7 +1,7 @@
 //! Numbers that stand for names, named when they are printed: strerror, signal_name, syscall_name, cgroup_path; and cgroupid the other way.
 
 use super::strings::lower_constant;
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand};
 use crate::typed::Const;

@@ -1,7 +1,7 @@
 //! Network addresses and byte order: ntop, pton, macaddr, bswap, socket_cookie.
 
 use super::bytes::{raw_bytes, read_bytes};
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand};
 use crate::types::{Space, Type};
@@ -54,7 +54,7 @@ pub(super) static ROWS: &[Builtin] = &[
         infer: infer_macaddr,
         lower: lower_macaddr,
         doc: "Six bytes, printed as a hardware address `00:1B:44:11:3A:B7`.",
-        example: "begin { print(macaddr((uint8[6])pton(\"::1\"))); }",
+        example: "struct link { char address[6]; }; begin { print(macaddr(((struct link *)0).address)); }",
     },
     Builtin {
         name: "bswap",

@@ -1,8 +1,8 @@
 //! Comparing and searching text and memory: strncmp, memcmp, strstr, strcontains.
 
 use super::bytes::raw_bytes;
-use super::strings::{Text, constant_text, text, text_len, text_value};
-use super::{Builtin, Form, check};
+use super::strings::{constant_text, text, text_len, text_value, Text};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand, Place};
 use crate::typed::Const;

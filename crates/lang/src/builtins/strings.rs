@@ -1,7 +1,7 @@
 //! Strings and buffers made from memory, and their sizes: str, buf, strlen, strcap, len, str_concat, default_str_length, assert_str.
 
 use super::bytes::{at_most, text_length};
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::shapes::is_register;
 use crate::lower::{Lower, LowerError, Operand, Place};

@@ -4,7 +4,7 @@
 use super::bytes::{at_most, raw_bytes};
 use super::format::{check_call, class_of, format_text, values};
 use super::strings::max_strlen;
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand, Place};
 use crate::types::{Space, StructType, Type};
@@ -181,7 +181,7 @@ pub(super) static ROWS: &[Builtin] = &[
         infer: infer_path,
         lower: lower_path,
         doc: "The full name of a file. Only in fentry, fexit and iter probes, and only in kernel functions that the kernel allows it in.",
-        example: "fentry:filp_close { print(path(&args.filp.f_path)); exit(); }",
+        example: "fentry:filp_close { print(path(args.filp.f_path)); exit(); }",
     },
     Builtin {
         name: "debugf",

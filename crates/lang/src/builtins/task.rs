@@ -5,7 +5,7 @@ use super::{Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::facts::{Context, Feature, TypeSpace};
 use crate::lower::shapes::is_register;
-use crate::lower::{COMM_LEN, Lower, LowerError, Operand, machine};
+use crate::lower::{machine, Lower, LowerError, Operand, COMM_LEN};
 use crate::typed::Const;
 use crate::types::{Space, StructType, Type};
 use fathom_bpf::helpers::Helper;

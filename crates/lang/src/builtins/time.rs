@@ -1,6 +1,6 @@
 //! Time as text: strftime.
 
-use super::{Builtin, Form, check};
+use super::{check, Builtin, Form};
 use crate::lower::Operand;
 use crate::types::Type;
 
