@@ -141,12 +141,20 @@ fn value(name: &'static str, what: &'static str, help: &'static str) -> Arg {
 /// Options that say something about the kernel or where files lie.
 fn kernel_args() -> Vec<Arg> {
     vec![
-        value("no-feature", "NAME,...", "Do without a facility of the kernel: kprobe_multi, kprobe_session, uprobe_multi ...")
-            .value_delimiter(',')
-            .action(ArgAction::Append),
+        value(
+            "no-feature",
+            "NAME,...",
+            "Do without a facility of the kernel: kprobe_multi, kprobe_session, uprobe_multi ...",
+        )
+        .value_delimiter(',')
+        .action(ArgAction::Append),
         value("traceable-functions", "FILE", "Take the list of functions that can be probed from a file"),
         value("debuginfo", "DIR[:DIR]", "Look for debug files there"),
-        Arg::new("include-dir").short('I').value_name("DIR").action(ArgAction::Append).help("Look for imported and included files there"),
+        Arg::new("include-dir")
+            .short('I')
+            .value_name("DIR")
+            .action(ArgAction::Append)
+            .help("Look for imported and included files there"),
     ]
 }
 
@@ -190,12 +198,21 @@ fn trace_command(name: &str) -> clap::Command {
 
 /// Commands beside tracing.
 fn subcommands() -> Vec<clap::Command> {
-    let script = || Arg::new("script").value_name("FILE").required(true).help("The script, - for standard input");
+    let script =
+        || Arg::new("script").value_name("FILE").required(true).help("The script, - for standard input");
     vec![
         clap::Command::new("list")
-            .about("List probes, with -v their arguments; patterns as in attach points, `struct NAME` for types")
+            .about(
+                "List probes, with -v their arguments; patterns as in attach points, `struct NAME` for types",
+            )
             .arg(Arg::new("pattern").value_name("PATTERN").num_args(0..))
-            .arg(Arg::new("verbose").short('v').long("verbose").action(ArgAction::SetTrue).help("With arguments and types"))
+            .arg(
+                Arg::new("verbose")
+                    .short('v')
+                    .long("verbose")
+                    .action(ArgAction::SetTrue)
+                    .help("With arguments and types"),
+            )
             .arg(value("pid", "PID", "Of this process").short('p'))
             .args(kernel_args()),
         clap::Command::new("info").about("Say what this kernel can do").args(kernel_args()),
@@ -204,9 +221,15 @@ fn subcommands() -> Vec<clap::Command> {
             .arg(script())
             .arg(flag("in-place", "Write the result back to the file").short('i'))
             .arg(flag("check", "Print nothing; exit with 1 if the script is not formatted")),
-        clap::Command::new("completions")
-            .about("Print completions for a shell")
-            .arg(Arg::new("shell").required(true).value_parser(PossibleValuesParser::new(["bash", "zsh", "fish", "elvish", "powershell"]))),
+        clap::Command::new("completions").about("Print completions for a shell").arg(
+            Arg::new("shell").required(true).value_parser(PossibleValuesParser::new([
+                "bash",
+                "zsh",
+                "fish",
+                "elvish",
+                "powershell",
+            ])),
+        ),
         clap::Command::new("man").about("Print the manual page"),
     ]
 }
@@ -232,7 +255,8 @@ Examples:
 
 /// The usage text that goes with an error.
 fn usage(name: &str) -> String {
-    let commands: Vec<String> = subcommands().iter().map(|c| format!("    {name} {} ...", c.get_name())).collect();
+    let commands: Vec<String> =
+        subcommands().iter().map(|c| format!("    {name} {} ...", c.get_name())).collect();
     let mut text = format!(
         "USAGE:\n    {name} [OPTIONS] FILE [ARG]... [-- [ARG | --NAME[=VALUE]]...]\n    {name} [OPTIONS] -e PROGRAM [ARG]... [-- [ARG | --NAME[=VALUE]]...]\n    {name} [OPTIONS] - [ARG]...\n"
     );
@@ -258,7 +282,9 @@ pub fn parse(argv: &[OsString], name: &str) -> Result<Command, String> {
             return Ok(Command::Print(help(name)));
         }
     }
-    let matches = trace_command(name).try_get_matches_from(argv).map_err(|e| format!("ERROR: {}\n{}", reason(&e), usage(name)))?;
+    let matches = trace_command(name)
+        .try_get_matches_from(argv)
+        .map_err(|e| format!("ERROR: {}\n{}", reason(&e), usage(name)))?;
     if matches.get_flag("help") {
         return Ok(Command::Print(help(name)));
     }
@@ -280,18 +306,24 @@ fn reason(e: &clap::Error) -> String {
 }
 
 fn help(name: &str) -> String {
-    let mut command = if name == "bpftrace" { trace_command(name).after_help(AFTER_HELP) } else { whole_command() };
+    let mut command =
+        if name == "bpftrace" { trace_command(name).after_help(AFTER_HELP) } else { whole_command() };
     let text = command.render_long_help().to_string();
     text.replacen("Usage:", "USAGE:\n   ", 1)
 }
 
 fn kernel_options(m: &ArgMatches) -> KernelOptions {
-    let many = |name: &str| -> Vec<String> { m.get_many::<String>(name).map(|v| v.cloned().collect()).unwrap_or_default() };
+    let many = |name: &str| -> Vec<String> {
+        m.get_many::<String>(name).map(|v| v.cloned().collect()).unwrap_or_default()
+    };
     KernelOptions {
         disabled: many("no-feature"),
         traceable_functions: m.get_one::<String>("traceable-functions").map(PathBuf::from),
         include_dirs: many("include-dir").into_iter().map(PathBuf::from).collect(),
-        debug_dirs: m.get_one::<String>("debuginfo").map(|d| d.split(':').map(PathBuf::from).collect()).unwrap_or_default(),
+        debug_dirs: m
+            .get_one::<String>("debuginfo")
+            .map(|d| d.split(':').map(PathBuf::from).collect())
+            .unwrap_or_default(),
     }
 }
 
@@ -305,18 +337,27 @@ fn pid(m: &ArgMatches) -> Result<Option<u32>, String> {
     }
 }
 
-fn parse_subcommand(argv: &[OsString], name: &str, first: &str, command: &clap::Command) -> Result<Command, String> {
+fn parse_subcommand(
+    argv: &[OsString],
+    name: &str,
+    first: &str,
+    command: &clap::Command,
+) -> Result<Command, String> {
     let bin = format!("{name} {first}");
     let parsed = command.clone().bin_name(bin).try_get_matches_from(argv.iter().skip(1));
     let m = match parsed {
         Ok(m) => m,
-        Err(e) if e.kind() == clap::error::ErrorKind::DisplayHelp => return Ok(Command::Print(e.render().to_string())),
+        Err(e) if e.kind() == clap::error::ErrorKind::DisplayHelp => {
+            return Ok(Command::Print(e.render().to_string()))
+        }
         Err(e) => return Err(format!("ERROR: {}\n\nTry `{name} {first} --help`.", reason(&e))),
     };
     Ok(match first {
         "list" => {
-            let patterns: Vec<&String> = m.get_many::<String>("pattern").map(Iterator::collect).unwrap_or_default();
-            let pattern = (!patterns.is_empty()).then(|| patterns.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(","));
+            let patterns: Vec<&String> =
+                m.get_many::<String>("pattern").map(Iterator::collect).unwrap_or_default();
+            let pattern = (!patterns.is_empty())
+                .then(|| patterns.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(","));
             Command::List(ListOptions {
                 pattern,
                 script: None,
@@ -337,11 +378,17 @@ fn parse_subcommand(argv: &[OsString], name: &str, first: &str, command: &clap::
 }
 
 fn script_file(text: &str) -> Script {
-    if text == "-" { Script::Stdin } else { Script::File(PathBuf::from(text)) }
+    if text == "-" {
+        Script::Stdin
+    } else {
+        Script::File(PathBuf::from(text))
+    }
 }
 
 fn trace_options(m: &ArgMatches, name: &str) -> Result<Command, String> {
-    let many = |name: &str| -> Vec<String> { m.get_many::<String>(name).map(|v| v.cloned().collect()).unwrap_or_default() };
+    let many = |name: &str| -> Vec<String> {
+        m.get_many::<String>(name).map(|v| v.cloned().collect()).unwrap_or_default()
+    };
     let mut positional = many("args");
     let expression = many("expression").pop();
     let kernel = kernel_options(m);
@@ -361,7 +408,9 @@ fn trace_options(m: &ArgMatches, name: &str) -> Result<Command, String> {
     let json = match m.get_one::<String>("format").map(String::as_str) {
         None | Some("text") => false,
         Some("json") => true,
-        Some(other) => return Err(format!("ERROR: Invalid output format \"{other}\"\nValid formats: 'text', 'json'")),
+        Some(other) => {
+            return Err(format!("ERROR: Invalid output format \"{other}\"\nValid formats: 'text', 'json'"))
+        }
     };
     let (behind, named) = script_arguments(many("script-args"));
     positional.extend(behind);
@@ -389,7 +438,8 @@ fn trace_options(m: &ArgMatches, name: &str) -> Result<Command, String> {
 }
 
 fn script_mode(m: &ArgMatches) -> String {
-    let by_flag = ["test", "bench"].into_iter().find(|f| m.get_flag(f)).or(m.get_flag("fmt").then_some("format"));
+    let by_flag =
+        ["test", "bench"].into_iter().find(|f| m.get_flag(f)).or(m.get_flag("fmt").then_some("format"));
     let mode = by_flag.map(str::to_owned).or_else(|| m.get_one::<String>("mode").cloned());
     mode.unwrap_or_else(|| "run".into())
 }
@@ -467,8 +517,12 @@ mod tests {
         let e = parsed(&["bpftrace", "-idonotexist"]).unwrap_err();
         assert!(e.contains("\nUSAGE:\n"), "{e}");
         assert!(parsed(&["fathom", "-e", "begin {}", "--aa=20"]).unwrap_err().contains("USAGE:"));
-        assert!(parsed(&["fathom", "-p", "x", "-e", "y"]).unwrap_err().starts_with("ERROR: Failed to parse pid: invalid integer: x"));
-        assert!(parsed(&["fathom", "-f", "jsonx", "-e", "y"]).unwrap_err().starts_with("ERROR: Invalid output format \"jsonx\""));
+        assert!(parsed(&["fathom", "-p", "x", "-e", "y"])
+            .unwrap_err()
+            .starts_with("ERROR: Failed to parse pid: invalid integer: x"));
+        assert!(parsed(&["fathom", "-f", "jsonx", "-e", "y"])
+            .unwrap_err()
+            .starts_with("ERROR: Invalid output format \"jsonx\""));
     }
 
     #[test]

@@ -114,6 +114,12 @@ impl<'a> Actions<'a> {
         Ok(Flow::Continue)
     }
 
+    /// Whether a record ends the session.
+    pub fn is_exit(&self, record: &[u8]) -> bool {
+        let action = self.program.actions.get(half(record, 0) as usize);
+        action.is_some_and(|a| a.kind == ActionKind::Exit)
+    }
+
     fn location(&self, action: &Action) -> Option<&'a Location> {
         self.program.locations.get(action.loc.0 as usize)
     }

@@ -81,9 +81,9 @@ pub fn is_hot(unit: &Unit) -> bool {
     unit.attachments.iter().any(|a| !matches!(a.how, Attach::Run(_) | Attach::Iter { .. }))
 }
 
-/// Whether a unit runs at a given moment.
-pub fn runs_when(unit: &Unit, when: &RunWhen) -> bool {
-    unit.attachments.iter().any(|a| matches!(&a.how, Attach::Run(w) if w == when))
+/// How often a unit runs at a given moment: once per attach point of its clause that says so.
+pub fn times(unit: &Unit, when: &RunWhen) -> usize {
+    unit.attachments.iter().filter(|a| matches!(&a.how, Attach::Run(w) if w == when)).count()
 }
 
 fn ring_bytes(program: &Program, options: &Options) -> u64 {

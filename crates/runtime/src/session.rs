@@ -91,7 +91,7 @@ impl<'a> Session<'a> {
 
     fn signal_numbers(&self) -> Vec<i32> {
         let mut numbers = vec![SIGINT, SIGTERM];
-        if self.program.units.iter().any(|u| load::runs_when(u, &RunWhen::Signal(SIGUSR1))) {
+        if self.program.units.iter().any(|u| load::times(u, &RunWhen::Signal(SIGUSR1)) > 0) {
             numbers.push(SIGUSR1);
         }
         numbers
@@ -152,14 +152,18 @@ impl Running<'_, '_> {
 
     /// From the begin probes to whatever ends tracing.
     fn trace(&mut self, child: &mut Option<Child>, signals: &Signals, out: &mut dyn Output) -> Result<()> {
-        self.run_units(&RunWhen::Begin, out)?;
-        if self.exit.is_none() {
+        let begun = self.begin()?;
+        if !begun.iter().any(|r| self.actions.is_exit(r)) {
             self.attach_all()?;
         }
         self.announce(out)?;
-        if self.exit.is_some() {
-            return Ok(());
+        for record in &begun {
+            self.print_record(record, out)?;
+            if self.exit.is_some() {
+                return Ok(());
+            }
         }
+        out.flush()?;
         if let Some(child) = child {
             child.release()?;
         }
@@ -168,6 +172,34 @@ impl Running<'_, '_> {
             return Ok(());
         }
         self.consume(child, signals, out)
+    }
+
+    /// Runs the begin probes, in order, up to one that exits. What they print is kept: it stands behind the announcement, which comes when
+    /// everything is attached.
+    fn begin(&mut self) -> Result<Vec<Vec<u8>>> {
+        let mut records: Vec<Vec<u8>> = Vec::new();
+        for (unit, prog) in self.program.units.iter().zip(&self.loaded.progs) {
+            for _ in 0..load::times(unit, &RunWhen::Begin) {
+                run_once(prog)?;
+                if let Some(ring) = &mut self.ring {
+                    ring.consume(&mut |record| records.push(record.to_vec()));
+                }
+                if records.iter().any(|r| self.actions.is_exit(r)) {
+                    return Ok(records);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Prints one kept record.
+    fn print_record(&mut self, record: &[u8], out: &mut dyn Output) -> Result<()> {
+        match self.actions.handle(record, out)? {
+            Flow::Continue => {}
+            Flow::Exit(code) => self.exit = Some(code),
+            Flow::Unwatch(address) => unwatch(self.program, &mut self.links, address),
+        }
+        Ok(())
     }
 
     fn announce(&mut self, out: &mut dyn Output) -> Result<()> {

@@ -20,7 +20,10 @@ pub fn run(options: &FormatOptions) -> u8 {
     let formatted = match fathom_syntax::format(&text) {
         Ok(formatted) => formatted,
         Err(diagnostics) => {
-            eprint!("{}", fathom_syntax::render::render(&diagnostics, &sources, &Expansions::default(), color()));
+            eprint!(
+                "{}",
+                fathom_syntax::render::render(&diagnostics, &sources, &Expansions::default(), color())
+            );
             return exit::USAGE;
         }
     };

@@ -39,5 +39,9 @@ pub fn run(options: &InfoOptions) -> u8 {
 }
 
 fn yes(has: bool) -> &'static str {
-    if has { "yes" } else { "no" }
+    if has {
+        "yes"
+    } else {
+        "no"
+    }
 }

@@ -31,12 +31,15 @@ fn read_script(script: &Script) -> Result<(String, String), String> {
         Script::Text(text) => Ok(("stdin".into(), text.clone())),
         Script::Stdin => {
             let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map_err(|e| format!("ERROR: cannot read standard input: {e}"))?;
+            std::io::stdin()
+                .read_to_end(&mut bytes)
+                .map_err(|e| format!("ERROR: cannot read standard input: {e}"))?;
             Ok(("stdin".into(), String::from_utf8_lossy(&bytes).into_owned()))
         }
         Script::File(path) => {
             let shown = path.display().to_string();
-            let bytes = std::fs::read(path).map_err(|e| format!("ERROR: failed to open file '{shown}': {e}"))?;
+            let bytes =
+                std::fs::read(path).map_err(|e| format!("ERROR: failed to open file '{shown}': {e}"))?;
             Ok((shown, String::from_utf8_lossy(&bytes).into_owned()))
         }
     }

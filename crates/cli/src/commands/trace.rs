@@ -41,7 +41,8 @@ fn try_run(options: &TraceOptions) -> Result<u8, Failure> {
     let child = start_child(options)?;
     let facts = kernel_facts(&options.kernel, child.as_ref().map(Child::pid));
     let source = Source { name, text };
-    let mut passes = PassDump { wanted: wants(options, &["ir", "codegen", "codegen-opt"]), text: String::new() };
+    let mut passes =
+        PassDump { wanted: wants(options, &["ir", "codegen", "codegen-opt"]), text: String::new() };
     let compilation = compile::compile_traced(&source, &facts, &compile_options(options), &mut passes);
     let diagnostics = fathom_syntax::render::render(
         &compilation.diagnostics,
@@ -70,11 +71,17 @@ fn start_child(options: &TraceOptions) -> Result<Option<Child>, Failure> {
     Child::spawn_stopped(&argv).map(Some).map_err(|e| usage(format!("ERROR: {e}")))
 }
 
-fn session(options: &TraceOptions, program: &Program, facts: &KernelFacts, child: Option<Child>) -> Result<u8, Failure> {
+fn session(
+    options: &TraceOptions,
+    program: &Program,
+    facts: &KernelFacts,
+    child: Option<Child>,
+) -> Result<u8, Failure> {
     let sink: Box<dyn Write> = match &options.output {
         None => Box::new(std::io::stdout()),
         Some(path) => Box::new(
-            std::fs::File::create(path).map_err(|e| usage(format!("ERROR: cannot write {}: {e}", path.display())))?,
+            std::fs::File::create(path)
+                .map_err(|e| usage(format!("ERROR: cannot write {}: {e}", path.display())))?,
         ),
     };
     let sink = BufWriter::with_capacity(OUTPUT_BYTES, sink);
@@ -88,8 +95,12 @@ fn session(options: &TraceOptions, program: &Program, facts: &KernelFacts, child
     let flushed = out.flush();
     match (ended, flushed) {
         (Ok(outcome), Ok(())) => Ok((outcome.code & 0xff) as u8),
-        (Err(Error::Output(e)), _) | (Ok(_), Err(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(exit::SUCCESS),
-        (Err(Error::Output(e)), _) | (Ok(_), Err(e)) => Err(usage(format!("ERROR: cannot write output: {e}"))),
+        (Err(Error::Output(e)), _) | (Ok(_), Err(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(exit::SUCCESS)
+        }
+        (Err(Error::Output(e)), _) | (Ok(_), Err(e)) => {
+            Err(usage(format!("ERROR: cannot write output: {e}")))
+        }
         (Err(Error::Rejected(text)), _) => Err((exit::KERNEL, text)),
         (Err(e), _) => Err((exit::KERNEL, format!("ERROR: {e}"))),
     }
@@ -162,7 +173,11 @@ fn dump(options: &TraceOptions, compilation: &Compilation, passes: &str) {
     }
     if wants(options, &["types"]) {
         if let Some(typed) = &compilation.typed {
-            let _ = writeln!(text, "Types\n-----\n{}", fathom_lang::analyse::dump::dump(typed, &compilation.sources));
+            let _ = writeln!(
+                text,
+                "Types\n-----\n{}",
+                fathom_lang::analyse::dump::dump(typed, &compilation.sources)
+            );
         }
     }
     text.push_str(passes);
