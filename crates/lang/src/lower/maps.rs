@@ -35,6 +35,14 @@ pub(super) fn declare(typed: &Typed, store: &TypeStore<'_>, out: &mut Output) {
     }
 }
 
+/// Position of a member of a record type.
+pub(super) fn record_position(ty: &Type, name: Option<&str>) -> Option<usize> {
+    match ty {
+        Type::Record(members) => members.iter().position(|(n, _)| Some(&**n) == name),
+        _ => None,
+    }
+}
+
 /// Finding maps and elements.
 impl Lower<'_> {
     /// The map that an expression (`@m` or `@m[k]`) names.
@@ -104,9 +112,9 @@ impl Lower<'_> {
     /// # Errors
     /// Those of the expression.
     pub fn expr_into(&mut self, e: &Expr, place: Place, ty: &Type) -> Result<(), LowerError> {
-        let members: Option<Vec<&Expr>> = match &e.kind {
-            ExprKind::Tuple(members) => Some(members.iter().collect()),
-            ExprKind::Record(fields) => Some(fields.iter().map(|f| &f.value).collect()),
+        let members: Option<Vec<(Option<&str>, &Expr)>> = match &e.kind {
+            ExprKind::Tuple(members) => Some(members.iter().map(|m| (None, m)).collect()),
+            ExprKind::Record(fields) => Some(fields.iter().map(|f| (Some(f.name.as_str()), &f.value)).collect()),
             _ => None,
         };
         let tuple = matches!(ty, Type::Tuple(_) | Type::Record(_));
@@ -119,7 +127,10 @@ impl Lower<'_> {
         if filled != size {
             self.zero(place, size);
         }
-        for (member, (member_ty, at)) in members.iter().zip(&layout) {
+        for (i, (name, member)) in members.into_iter().enumerate() {
+            let Some((member_ty, at)) = layout.get(record_position(ty, name).unwrap_or(i)) else {
+                return Err(LowerError::new(member.span, "The tuple has more members than its type"));
+            };
             self.expr_into(member, place.at(*at), member_ty)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Memory: copies and zeroes within the program, reads of kernel and user memory, values into places.
 
+use super::maps::record_position;
 use super::shapes::{is_register, register_size};
 use super::{Lower, LowerError, Operand, Place};
 use crate::types::{Space, Type};
@@ -469,7 +470,13 @@ impl Lower<'_> {
                 let (old, _) = self.tuple_layout(from);
                 let (new, size) = self.tuple_layout(ty);
                 self.zero(dst, size);
-                for ((old_ty, old_at), (new_ty, new_at)) in old.iter().zip(&new) {
+                for (i, (old_ty, old_at)) in old.iter().enumerate() {
+                    // Members of records belong together by name.
+                    let name = match from {
+                        Type::Record(members) => members.get(i).map(|m| &*m.0),
+                        _ => None,
+                    };
+                    let Some((new_ty, new_at)) = new.get(record_position(ty, name).unwrap_or(i)) else { continue };
                     self.store_memory(src.at(*old_at), old_ty, dst.at(*new_at), new_ty, fill)?;
                 }
             }
