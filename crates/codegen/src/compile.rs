@@ -107,7 +107,7 @@ impl fmt::Display for CodegenError {
                 write!(f, "{}: functions may call each other 8 deep at most, and never themselves", self.func)
             }
             CodegenErrorKind::TooLarge { insns } => {
-                write!(f, "{}: {insns} instructions are more than a BPF program may have; split the probe", self.func)
+                write!(f, "{}: {insns} instructions are too many for one BPF program on this kernel; split the probe", self.func)
             }
             CodegenErrorKind::Malformed { pass, problem } => {
                 write!(f, "bug in the compiler: {} is malformed after {pass}: {problem}", self.func)

@@ -22,11 +22,11 @@ pub(crate) struct TooFar {
 /// Places the blocks in their order.
 pub(crate) fn place(mut blocks: Vec<CodeBlock>, loc: SrcLoc, long_jumps: bool) -> Result<PlacedCode, TooFar> {
     thread_jumps(&mut blocks);
-    let order = reached(&blocks);
-    let far = choose_far(&blocks, &order).map_err(|insns| TooFar { insns })?;
-    if far.iter().any(|far| *far) && !long_jumps {
-        return Err(TooFar { insns: starts(&blocks, &order, &far).1 as usize });
+    let mut order = reached(&blocks);
+    if !long_jumps {
+        build_islands(&mut blocks, &mut order)?;
     }
+    let far = choose_far(&blocks, &order).map_err(|insns| TooFar { insns })?;
     let (starts, total) = starts(&blocks, &order, &far);
     let mut code = PlacedCode { insns: Vec::with_capacity(total as usize), ..PlacedCode::default() };
     for (i, at) in order.iter().enumerate() {
@@ -166,6 +166,85 @@ fn choose_far(blocks: &[CodeBlock], order: &[usize]) -> Result<Vec<bool>, usize>
     }
 }
 
+/// How far from a jump its island is put, in instructions: what is inserted later must not push it out of reach.
+const ISLAND_DISTANCE: i64 = 28_000;
+/// Most times that islands are put in; each leads all jumps one island on.
+const ISLAND_ROUNDS_MAX: usize = 64;
+
+/// Leads jumps that are too far for 16 bits over islands: blocks between others that only jump on.
+fn build_islands(blocks: &mut Vec<CodeBlock>, order: &mut Vec<usize>) -> Result<(), TooFar> {
+    for _ in 0..ISLAND_ROUNDS_MAX {
+        let (starts, total) = starts(blocks, order, &vec![false; blocks.len()]);
+        let total = total as usize;
+        let far = far_jumps(blocks, order, &starts);
+        if far.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<i64> = order.iter().map(|at| i64::from(starts[*at])).collect();
+        // New blocks by the position in `order` that they come before.
+        let mut islands: Vec<(usize, usize)> = Vec::new();
+        for (source, target) in far {
+            let (from, to) = (i64::from(starts[source]), i64::from(starts[target]));
+            let wanted = if to > from { from + ISLAND_DISTANCE } else { from - ISLAND_DISTANCE };
+            // Forwards the last place before the wanted one, backwards the first behind it.
+            let behind = places.partition_point(|place| *place < wanted);
+            let position = if to > from { behind.saturating_sub(1) } else { behind };
+            let distance = places.get(position).map_or(i64::MAX, |place| (place - from).abs());
+            if distance == 0 || distance > ISLAND_DISTANCE + 1000 {
+                return Err(TooFar { insns: total });
+            }
+            // One that an earlier jump to the same target got will do, when it brings this one on, too.
+            let shared = islands.iter().find(|(at, island)| {
+                let ahead = places.get(*at).map_or(0, |place| (place - from) * (to - from).signum());
+                blocks[*island].end == End::Jump(target)
+                    && (ISLAND_DISTANCE / 2..=ISLAND_DISTANCE).contains(&ahead)
+            });
+            let island = shared.map_or(blocks.len(), |(_, island)| *island);
+            if island == blocks.len() {
+                blocks.push(CodeBlock {
+                    insns: Vec::new(),
+                    lines: Vec::new(),
+                    pending: Vec::new(),
+                    end: End::Jump(target),
+                    end_loc: SrcLoc::NONE,
+                });
+                islands.push((position, island));
+            }
+            blocks[source].end = retargeted(blocks[source].end, target, island);
+        }
+        islands.sort_unstable_by_key(|(position, _)| std::cmp::Reverse(*position));
+        for (position, island) in islands {
+            order.insert(position, island);
+        }
+    }
+    Err(TooFar { insns: starts(blocks, order, &vec![false; blocks.len()]).1 as usize })
+}
+
+/// Jumps that do not fit, or nearly so, as (block, target).
+fn far_jumps(blocks: &[CodeBlock], order: &[usize], starts: &[u32]) -> Vec<(usize, usize)> {
+    let mut far = Vec::new();
+    for (i, at) in order.iter().enumerate() {
+        let from = i64::from(starts[*at]) + blocks[*at].insns.len() as i64;
+        end_insns(blocks[*at].end, order.get(i + 1).copied(), false, |_, target| {
+            let is_far = |target: &usize| (i64::from(starts[*target]) - from).abs() > ISLAND_DISTANCE + 2000;
+            far.extend(target.filter(is_far).map(|target| (*at, target)));
+        });
+    }
+    far
+}
+
+fn retargeted(end: End, from: usize, to: usize) -> End {
+    let new = |target| if target == from { to } else { target };
+    match end {
+        End::Jump(target) => End::Jump(new(target)),
+        End::Branch { cond, width, left, right, then, otherwise } => {
+            End::Branch { cond, width, left, right, then: new(then), otherwise: new(otherwise) }
+        }
+        End::Guard { body, exhausted } => End::Guard { body: new(body), exhausted: new(exhausted) },
+        End::Exit => End::Exit,
+    }
+}
+
 /// Gives `push` the instructions of a block's end, each with the block that it jumps to. Those without a block are
 /// complete. `next` is the block behind.
 fn end_insns(end: End, next: Option<usize>, far: bool, mut push: impl FnMut(Insn, Option<usize>)) {
@@ -268,6 +347,30 @@ mod tests {
         assert_eq!(code.insns[1], Insn::gotol(1));
         assert_eq!(code.insns[2], Insn::gotol(40_001));
         assert_eq!(code.insns[3 + 40_000], Insn::gotol(-40_004));
-        assert_eq!(place(blocks(), SrcLoc::NONE, false).unwrap_err(), TooFar { insns: 40_006 });
+        // Nothing can be put into the one block of 40,000.
+        assert_eq!(place(blocks(), SrcLoc::NONE, false).unwrap_err(), TooFar { insns: 40_005 });
+    }
+
+    #[test]
+    fn far_jumps_go_over_islands() {
+        let mut blocks = vec![block(0, branch(201, 1))];
+        blocks.extend(
+            (1..=200).map(|at| block(499, if at == 200 { End::Jump(0) } else { branch(201, at + 1) })),
+        );
+        blocks.push(block(7, End::Exit));
+        let code = place(blocks, SrcLoc::NONE, false).unwrap();
+        assert!(code.insns.len() > 100_000 && code.insns.len() < 100_220, "{}", code.insns.len());
+        fathom_bpf::check::check(&code.insns).unwrap();
+        let end = code.insns.len() - 8;
+        // From the first branch over islands to the end.
+        let mut at = 1 + i64::from(code.insns[0].off);
+        let mut hops = 0;
+        while (at as usize) < end {
+            assert_eq!(code.insns[at as usize].code, Insn::ja(0).code);
+            at += 1 + i64::from(code.insns[at as usize].off);
+            hops += 1;
+        }
+        assert_eq!(at as usize, end);
+        assert!((3..=6).contains(&hops), "{hops}");
     }
 }
