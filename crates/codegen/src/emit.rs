@@ -306,6 +306,13 @@ impl Emitter<'_> {
                 let op = isa::AtomicOp::Cmpxchg;
                 self.push(Insn::atomic(op, machine_size(*size), base, offset as i16, new));
             }
+            _ => self.bulk(op),
+        }
+    }
+
+    /// Copies and clears.
+    fn bulk(&mut self, op: &MachineOp) {
+        match op {
             MachineOp::Copy { dst, src, len, align } => {
                 let through = self.reg();
                 let (dst, src) = (self.place(*dst), self.place(*src));
