@@ -149,6 +149,10 @@ pub fn analyse(
         config.apply_text(key, value, &mut diags);
     }
     let loaded = Sources::load(script, sources, store, facts, options, &mut diags);
+    if has_errors(&diags) {
+        // What the declarations lack would only show again in every use.
+        return (Typed { config, ..Typed::default() }, diags);
+    }
     let (clauses, typed) = expand(&loaded, &config, facts, options, &mut diags);
     let typed = Analysis { store, facts, options, config, loaded, diags: &mut diags }.run(clauses, typed);
     diags.sort_by_key(|d| d.severity);
@@ -465,4 +469,4 @@ fn const_text(c: &Const) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

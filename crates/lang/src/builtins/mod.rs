@@ -101,3 +101,6 @@ static FAMILIES: &[&[Builtin]] = &[
     meta::ROWS,
     params::ROWS,
 ];
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Scripts and what the analysis says about them.
 
-mod fixture;
 mod diagnostics;
+pub(crate) mod fixture;
 mod typing;
 
 use crate::compile::{check, Compilation, Options, Source};
@@ -18,7 +18,9 @@ fn messages(c: &Compilation) -> Vec<String> {
     c.diagnostics
         .iter()
         .map(|d| {
-            let place = d.span.map_or(String::new(), |s| c.sources.location(s).trim_start_matches("stdin:").to_string());
+            let place = d
+                .span
+                .map_or(String::new(), |s| c.sources.location(s).trim_start_matches("stdin:").to_string());
             format!("{place} {}", d.message)
         })
         .collect()
