@@ -95,7 +95,12 @@ pub fn compile(source: &Source, facts: &dyn Facts, options: &Options) -> Compila
 }
 
 /// Compiles a script; `trace` sees the code after each pass.
-pub fn compile_traced(source: &Source, facts: &dyn Facts, options: &Options, trace: &mut dyn Trace) -> Compilation {
+pub fn compile_traced(
+    source: &Source,
+    facts: &dyn Facts,
+    options: &Options,
+    trace: &mut dyn Trace,
+) -> Compilation {
     let mut store = TypeStore::new(facts);
     let mut out = front(source, &mut store, facts, options);
     let Some(typed) = out.typed.as_ref().filter(|_| !out.failed()) else { return out };

@@ -51,9 +51,17 @@ impl Sources {
     ) -> Sources {
         let name = sources.file(FileId(0)).map_or(String::new(), |f| f.name().to_string());
         // The store lives as long as the facts it was made from; headers only ask `facts` while they are read.
-        let headers = Headers { store, facts, diags, out: Preprocessed::default(), seen: HashSet::new() };
+        let headers = Headers {
+            store,
+            facts,
+            diags,
+            out: Preprocessed::default(),
+            seen: HashSet::new(),
+            has_system: false,
+        };
         let mut loader = Loader { sources, headers, facts, out: Sources::default(), seen: HashSet::new() };
         for include in &options.includes {
+            loader.headers.has_system = true;
             loader.headers.header(include, None, &name);
         }
         let (file, text) = stdlib::BASE;

@@ -278,7 +278,7 @@ impl Analysis<'_, '_> {
         st: &mut State,
         clauses: &[Clause],
         typed: &mut Typed,
-        heads: &mut Vec<SubprogHead>,
+        heads: &mut [SubprogHead],
     ) -> Vec<Uses> {
         let macro_names: Vec<String> = self.loaded.macros.iter().map(|m| m.def.name.clone()).collect();
         let env = Env {

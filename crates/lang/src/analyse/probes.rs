@@ -23,6 +23,8 @@ pub struct Attaching<'a> {
     pub diags: &'a mut Vec<Diagnostic>,
     filter: Option<Regex>,
     total: u64,
+    /// An attach point of the current clause is wrong in itself.
+    malformed: bool,
 }
 
 /// Providers that are no events but stages of a run: no filter removes them.
@@ -43,13 +45,14 @@ impl<'a> Attaching<'a> {
                 None
             }
         });
-        Attaching { facts, config, options, diags, filter, total: 0 }
+        Attaching { facts, config, options, diags, filter, total: 0, malformed: false }
     }
 
     /// The targets of a clause; `None` when the clause is to be left out.
     pub fn clause(&mut self, probe: &Probe) -> Option<Vec<Target>> {
         let mut targets: Vec<Target> = Vec::new();
         let before = self.diags.iter().filter(|d| d.is_error()).count();
+        self.malformed = false;
         let mut found = 0;
         for ap in &probe.attach_points {
             let new = self.attach_point(ap);
@@ -61,7 +64,9 @@ impl<'a> Attaching<'a> {
             }
         }
         let failed = self.diags.iter().filter(|d| d.is_error()).count() > before;
-        if found == 0 && !failed {
+        // A pattern that matches nothing leaves a clause without a probe; a plain name was reported by itself.
+        let wildcard = probe.attach_points.iter().any(|a| a.raw.contains('*'));
+        if found == 0 && (!failed || (!self.malformed && wildcard)) {
             let span = probe.attach_points.first().map_or(probe.span, |a| a.span);
             match self.config.missing_probes {
                 MissingProbes::Error => {
@@ -111,6 +116,7 @@ impl<'a> Attaching<'a> {
             self.diags.push(Diagnostic::warning(ap.span, w));
         }
         if let Some(e) = resolution.error {
+            self.malformed = true;
             let d = Diagnostic::error(ap.span, e.message);
             self.diags.push(match e.hint {
                 Some(h) => d.hint(h),
@@ -145,6 +151,7 @@ impl<'a> Attaching<'a> {
                     parts.extend(text.split(':').map(str::to_string));
                 }
                 Err(why) => {
+                    self.malformed = true;
                     self.diags.push(Diagnostic::error(ap.span, why));
                     return None;
                 }

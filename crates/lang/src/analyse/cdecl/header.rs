@@ -156,6 +156,14 @@ const SYSTEM: &[(&str, i64)] = &[
     ("TASK_COMM_LEN", 16),
     ("PATH_MAX", 4096),
     ("NULL", 0),
+    ("TASK_RUNNING", 0),
+    ("TASK_INTERRUPTIBLE", 1),
+    ("TASK_UNINTERRUPTIBLE", 2),
+    ("TASK_STOPPED", 4),
+    ("MINORBITS", 20),
+    ("MINORMASK", 0xf_ffff),
+    ("REQ_OP_MASK", 0xff),
+    ("PF_KTHREAD", 0x20_0000),
     ("CLONE_VM", 0x100),
     ("CLONE_FS", 0x200),
     ("CLONE_FILES", 0x400),
@@ -205,6 +213,8 @@ pub struct Headers<'s, 'f> {
     pub out: Preprocessed,
     /// Headers that were read.
     pub seen: HashSet<String>,
+    /// Headers of the system were included: they define every type of the kernel.
+    pub has_system: bool,
 }
 
 impl Headers<'_, '_> {
@@ -218,14 +228,17 @@ impl Headers<'_, '_> {
     }
 
     fn declarations(&mut self, text: &str, span: Span) {
-        Declarations::read(text, span, self.store, &self.out.defines, self.diags);
+        Declarations::read(text, span, self.store, &self.out.defines, self.has_system, self.diags);
     }
 
     fn include(&mut self, text: &str, span: Span, file: &str) {
         let target = text.trim_start().trim_start_matches('#').trim_start();
         let target = target.strip_prefix("include").unwrap_or(target).trim();
         // Headers of the system have nothing that type information and the table of constants lack.
-        let Some(path) = target.strip_prefix('"').and_then(|t| t.split('"').next()) else { return };
+        let Some(path) = target.strip_prefix('"').and_then(|t| t.split('"').next()) else {
+            self.has_system = true;
+            return;
+        };
         self.header(path, Some(span), file);
     }
 
@@ -330,6 +343,7 @@ impl Headers<'_, '_> {
                 pos: 0,
                 depth: 0,
                 replaces: false,
+                has_headers: true,
             };
             if text {
                 Some(Define::Int(1))

@@ -70,13 +70,14 @@ pub struct Declarations<'s, 'f> {
     depth: u32,
     /// A struct that replaces one of the kernel is being read.
     replaces: bool,
+    /// Headers of the system are included, so that all its types are complete.
+    has_headers: bool,
 }
 
 /// A name with its type.
 struct Declarator {
     name: String,
     ty: CTypeId,
-    is_function: bool,
 }
 
 impl<'s, 'f> Declarations<'s, 'f> {
@@ -86,10 +87,21 @@ impl<'s, 'f> Declarations<'s, 'f> {
         span: Span,
         store: &'s mut TypeStore<'f>,
         defines: &'s HashMap<String, Define>,
+        has_headers: bool,
         diags: &'s mut Vec<Diagnostic>,
     ) {
         let toks = lex::tokens(text);
-        let mut p = Declarations { store, defines, diags, span, toks, pos: 0, depth: 0, replaces: false };
+        let mut p = Declarations {
+            store,
+            defines,
+            diags,
+            span,
+            toks,
+            pos: 0,
+            depth: 0,
+            replaces: false,
+            has_headers,
+        };
         while p.pos < p.toks.len() {
             let before = p.pos;
             if p.eat(";") {
@@ -420,7 +432,9 @@ impl<'s, 'f> Declarations<'s, 'f> {
         let own = resolved.0 >= super::store::SCRIPT_BASE;
         let incomplete = match &def {
             CType::Forward { name, is_union } => Some((name.to_string(), *is_union)),
-            CType::Struct(d) if self.replaces && !own => Some((d.name.to_string(), d.is_union)),
+            CType::Struct(d) if self.replaces && !own && !self.has_headers => {
+                Some((d.name.to_string(), d.is_union))
+            }
             CType::Void | CType::Function => {
                 self.error(format!("field '{name}' has incomplete type 'void'"));
                 return;
@@ -506,23 +520,23 @@ impl<'s, 'f> Declarations<'s, 'f> {
             let outer = self.suffixes(base);
             let behind = self.pos;
             self.pos = open + 1;
-            let inner = self.declarator(outer.0);
+            let inner = self.declarator(outer);
             self.pos = behind;
             inner
         } else {
             let name = self.take_word().unwrap_or_default();
-            let (ty, is_function) = self.suffixes(base);
-            Some(Declarator { name, ty, is_function })
+            let ty = self.suffixes(base);
+            Some(Declarator { name, ty })
         };
         self.depth -= 1;
         result
     }
 
     /// `[n]`, `(params)` behind a name.
-    fn suffixes(&mut self, base: CTypeId) -> (CTypeId, bool) {
+    fn suffixes(&mut self, base: CTypeId) -> CTypeId {
         if self.is("(") {
             self.skip_balanced();
-            return (self.store.add(CType::Function), true);
+            return self.store.add(CType::Function);
         }
         let mut counts = Vec::new();
         while self.eat("[") {
@@ -530,8 +544,7 @@ impl<'s, 'f> Declarations<'s, 'f> {
             counts.push(count.and_then(|n| u32::try_from(n).ok()).unwrap_or(0));
             self.expect("]");
         }
-        let ty = counts.iter().rev().fold(base, |elem, &count| self.store.add(CType::Array { elem, count }));
-        (ty, false)
+        counts.iter().rev().fold(base, |elem, &count| self.store.add(CType::Array { elem, count }))
     }
 }
 

@@ -115,10 +115,8 @@ impl Infer<'_> {
                 continue;
             }
             match &a.kind {
-                ExprKind::Ident(name) => {
-                    if self.st.is_final && self.named(a, name).is_none() {
-                        self.unknown_name(a, name);
-                    }
+                ExprKind::Ident(name) if self.st.is_final && self.named(a, name).is_none() => {
+                    self.unknown_name(a, name);
                 }
                 ExprKind::Map(name) => {
                     let map = self.st.map(name, a.span);

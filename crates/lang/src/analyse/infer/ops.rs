@@ -241,7 +241,7 @@ impl Infer<'_> {
         if *odd != Unknown {
             self.error(span, text);
         }
-        Val::hard(Type::I64)
+        Val::default()
     }
 
     fn sign_mix(&mut self, op: BinaryOp, l: &Val, r: &Val, span: Span) {

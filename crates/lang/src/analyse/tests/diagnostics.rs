@@ -9,7 +9,10 @@ fn unknown_names_are_errors() {
     assert_eq!(error("begin { print($x); }"), "1:15-17 Undefined or undeclared variable: $x");
     assert_eq!(error("begin { print(nope); }"), "1:15-19 Unknown identifier: 'nope'");
     assert_eq!(error("begin { print(@x); }"), "1:15-17 Undefined map: @x");
-    assert_eq!(error("begin { if (1) { $x = 1; } print($x); }"), "1:34-36 Undefined or undeclared variable: $x");
+    assert_eq!(
+        error("begin { if (1) { $x = 1; } print($x); }"),
+        "1:34-36 Undefined or undeclared variable: $x"
+    );
     let c = analyse_with("begin { prinft(\"x\"); }", &Options::default());
     assert_eq!(c.diagnostics[0].hints, ["did you mean 'printf'?"]);
 }
@@ -20,17 +23,26 @@ fn types_that_do_not_go_together() {
     assert_eq!(error("begin { $x = 1; $x = \"a\"; }"), format!("1:17-25 {text}"));
     assert!(error("begin { @ = count(); @ = 5; }").contains("when map already has a type 'count_t'"));
     assert!(error("begin { @a[1] = 1; @a[\"x\"] = 1; }").contains("Argument mismatch for @a"));
-    assert!(error("begin { @a[1] = 1; @a = 1; }").contains("used as a map without an explicit key (scalar map)"));
-    assert!(error("begin { @a = 1; @a[1] = 1; }").contains("used as a map with an explicit key (non-scalar map)"));
+    assert!(
+        error("begin { @a[1] = 1; @a = 1; }").contains("used as a map without an explicit key (scalar map)")
+    );
+    assert!(
+        error("begin { @a = 1; @a[1] = 1; }").contains("used as a map with an explicit key (non-scalar map)")
+    );
     assert!(error("begin { $x = \"a\" + 1; }").contains("The + operator can not be used"));
-    assert!(error("begin { if (\"a\" == 1) { } }").contains("Type mismatch for '==': comparing 'string[2]' with 'int8'"));
+    assert!(error("begin { if (\"a\" == 1) { } }")
+        .contains("Type mismatch for '==': comparing 'string[2]' with 'int8'"));
     assert!(error("begin { $x = 1 ? \"a\" : 1; }").contains("Ternary operator must return the same type"));
-    assert!(error("begin { $x = (uint8[3])(uint64)1; }").contains("Cannot cast from \"uint64\" to \"uint8[3]\""));
+    assert!(
+        error("begin { $x = (uint8[3])(uint64)1; }").contains("Cannot cast from \"uint64\" to \"uint8[3]\"")
+    );
 }
 
 #[test]
 fn literals_stay_in_range() {
-    assert!(error("begin { let $x : uint8 = 300; }").contains("Value 300 is out of range for $x of type 'uint8'"));
+    assert!(
+        error("begin { let $x : uint8 = 300; }").contains("Value 300 is out of range for $x of type 'uint8'")
+    );
     assert!(error("begin { let $x : uint8 = -1; }").contains("out of range"));
     assert!(error("begin { $x = 1 / 0; }").contains("division by zero"));
     assert!(error("begin { $x = nsecs % 0; }").contains("Modulo by zero"));
@@ -39,11 +51,15 @@ fn literals_stay_in_range() {
 #[test]
 fn members_that_do_not_exist() {
     let c = analyse_with("begin { print(curtask.pidd); }", &Options::default());
-    assert_eq!(messages(&c), ["1:23-27 Struct/union of type 'struct task_struct' does not contain a field named 'pidd'"]);
+    assert_eq!(
+        messages(&c),
+        ["1:23-27 Struct/union of type 'struct task_struct' does not contain a field named 'pidd'"]
+    );
     assert_eq!(c.diagnostics[0].hints, ["did you mean 'pid'?"]);
     assert!(error("begin { $x = 1; print($x.foo); }").contains("Can not access field 'foo'"));
     assert!(error("begin { $t = (1, 2); print($t.5); }").contains("Invalid tuple index: 5"));
-    assert!(error("t:syscalls:sys_enter_openat { print(args.nope); }").contains("Can't find function parameter 'nope'"));
+    assert!(error("t:syscalls:sys_enter_openat { print(args.nope); }")
+        .contains("Can't find function parameter 'nope'"));
 }
 
 #[test]
@@ -88,7 +104,10 @@ fn limits_of_loops() {
 #[test]
 fn variables_are_declared_once() {
     assert!(error("begin { $x = 1; if (1) { let $x = 2; } }").contains("shadowing is not allowed"));
-    assert_eq!(warnings("begin { let $x; print($x); }"), ["1:23-25 Variable used before it was assigned: $x"]);
+    assert_eq!(
+        warnings("begin { let $x; print($x); }"),
+        ["1:23-25 Variable used before it was assigned: $x"]
+    );
 }
 
 #[test]
@@ -99,7 +118,8 @@ fn maps_that_nobody_uses() {
 
 #[test]
 fn macros_that_go_wrong() {
-    assert!(error("macro a() { b() } macro b() { a() } begin { a(); }").contains("Recursive macro call detected. Call chain: a > b > a"));
+    assert!(error("macro a() { b() } macro b() { a() } begin { a(); }")
+        .contains("Recursive macro call detected. Call chain: a > b > a"));
     assert!(error("macro m($x) { $x } begin { m(1); }").contains("needs a variable"));
     assert!(error("macro m(x) { x } begin { m(); }").contains("Expected: 1 but got 0"));
     assert!(error("macro m() { @x } begin { @x = 1; m(); }").contains("Unhygienic access to map: @x"));
@@ -131,7 +151,8 @@ fn assert_reports_from_the_standard_library() {
 fn incomplete_members_of_replaced_types() {
     let text = "struct task_struct { struct thread_info x; } begin { print(curtask.x.status); }";
     assert!(error(text).contains("error: field has incomplete type 'struct thread_info'"));
-    assert!(error("struct foo { struct nothing x; } begin { }").contains("error: field has incomplete type 'struct nothing'"));
+    assert!(error("struct foo { struct nothing x; } begin { }")
+        .contains("error: field has incomplete type 'struct nothing'"));
 }
 
 #[test]
@@ -143,7 +164,10 @@ fn options_of_the_program() {
     let text = "begin { print(getopt(\"aa\", 10)); }";
     let wrong = error_with(text, &named(&[("aa", Some("False"))]));
     assert!(wrong.contains("program command line option --aa invalid integer (value: False)"), "{wrong}");
-    let c = analyse_with("begin { print((getopt(\"aa\", 10, \"Description of aa\"), getopt(\"cc\"))); }", &named(&[("help", None)]));
+    let c = analyse_with(
+        "begin { print((getopt(\"aa\", 10, \"Description of aa\"), getopt(\"cc\"))); }",
+        &named(&[("help", None)]),
+    );
     let text = fathom_syntax::render(&c.diagnostics, &c.sources, &c.expansions, false);
     assert!(text.contains("HINT: expected program options:"), "{text}");
     assert!(text.contains("--aa: Description of aa") && text.contains("--cc"), "{text}");
@@ -160,13 +184,28 @@ fn unsafe_builtins_need_the_flag() {
 #[test]
 fn nothing_panics_on_broken_scripts() {
     let texts = [
-        "", "begin", "begin {", "begin { @[ }", "begin { $x = ; }", "struct { begin { }", "#define\nbegin { }",
-        "macro m( { } begin { m }", "begin { for ($x : ) { } }", "begin { print((1,)); $x = (); }",
-        "struct a { struct a b; }; begin { }", "enum { A = 1 << 200 }; begin { print(A); }",
+        "",
+        "begin",
+        "begin {",
+        "begin { @[ }",
+        "begin { $x = ; }",
+        "struct { begin { }",
+        "#define\nbegin { }",
+        "macro m( { } begin { m }",
+        "begin { for ($x : ) { } }",
+        "begin { print((1,)); $x = (); }",
+        "struct a { struct a b; }; begin { }",
+        "enum { A = 1 << 200 }; begin { print(A); }",
         "struct x { int a[-1]; int b : 99; }; begin { print(sizeof(struct x)); }",
-        "begin { $x = $x; @a = @a; @a[@a] = 1; }", "begin { $x = ($x, 1); }", "fn f($a : int) : int { return $a; } begin { f(1); f(); }",
-        "begin { _ = sizeof(); }", "config = { a = 1; max_strlen = \"x\" } begin { }", "import \"nothing\"; begin { }",
-        "begin { &1; *1; -\"a\"; !(1,2); }", "begin { $a = comptime nsecs; }", "begin { exit(; }",
+        "begin { $x = $x; @a = @a; @a[@a] = 1; }",
+        "begin { $x = ($x, 1); }",
+        "fn f($a : int) : int { return $a; } begin { f(1); f(); }",
+        "begin { _ = sizeof(); }",
+        "config = { a = 1; max_strlen = \"x\" } begin { }",
+        "import \"nothing\"; begin { }",
+        "begin { &1; *1; -\"a\"; !(1,2); }",
+        "begin { $a = comptime nsecs; }",
+        "begin { exit(; }",
     ];
     for text in texts {
         analyse_with(text, &Options::default());

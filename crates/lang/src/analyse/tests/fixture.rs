@@ -84,9 +84,17 @@ impl Fixture {
             Arc::new(EnumTable { name: name.into(), values })
         };
         let reason = table("skb_drop_reason", &[(1, "NOT_SPECIFIED"), (2, "NO_SOCKET")]);
-        f.named(TypeSpace::Enum, "skb_drop_reason", CType::Enum(EnumType { size: 4, signed: false, table: reason }));
+        f.named(
+            TypeSpace::Enum,
+            "skb_drop_reason",
+            CType::Enum(EnumType { size: 4, signed: false, table: reason }),
+        );
         let linkage = table("", &[(0, "BTF_VAR_STATIC")]);
-        f.named(TypeSpace::Enum, "btf_linkage", CType::Enum(EnumType { size: 4, signed: false, table: linkage }));
+        f.named(
+            TypeSpace::Enum,
+            "btf_linkage",
+            CType::Enum(EnumType { size: 4, signed: false, table: linkage }),
+        );
         let size_t = f.add(CType::Typedef { name: "size_t".into(), to: ulong });
         f.names.insert((TypeSpace::Plain, "size_t".into()), size_t);
         f
@@ -187,9 +195,10 @@ impl Facts for Fixture {
                     ..Resolution::default()
                 },
             },
-            "kprobe" | "k" => {
-                Resolution { missing: Some(format!("No matches for kprobe {rest}.")), ..Resolution::default() }
-            }
+            "kprobe" | "k" => Resolution {
+                missing: Some(format!("No matches for kprobe {rest}.")),
+                ..Resolution::default()
+            },
             other => Resolution {
                 error: Some(ProbeError { message: format!("Invalid provider: '{other}'"), hint: None }),
                 ..Resolution::default()

@@ -33,8 +33,14 @@ fn maps_get_keys_and_values_from_all_clauses() {
 #[test]
 fn aggregations_fix_the_value_and_read_as_integers() {
     assert_eq!(types("begin { @ = count(); @s = sum(-1); @s = sum(pid); }"), "@: count_t; @s: sum_t");
-    assert_eq!(types("begin { @a = count(); @b = sum(5); @[@a, @b] = 1; }"), "@a: count_t; @b: sum_t; @[(int64,int64)]: int8");
-    assert_eq!(types("begin { @a[1] = count(); for ($kv : @a) { $x = $kv; } }"), "@a[int8]: count_t; $kv: (int8,int64); $x: (int8,int64)");
+    assert_eq!(
+        types("begin { @a = count(); @b = sum(5); @[@a, @b] = 1; }"),
+        "@a: count_t; @b: sum_t; @[(int64,int64)]: int8"
+    );
+    assert_eq!(
+        types("begin { @a[1] = count(); for ($kv : @a) { $x = $kv; } }"),
+        "@a[int8]: count_t; $kv: (int8,int64); $x: (int8,int64)"
+    );
 }
 
 #[test]
@@ -44,12 +50,18 @@ fn members_are_found_through_pointers_and_anonymous_structs() {
     assert_eq!(types("begin { $a = curtask.ax; $b = curtask.flag; }"), "$a: uint32; $b: uint32");
     assert_eq!(types("begin { $a = curtask.prio[2]; }"), "$a: int32");
     assert_eq!(types("begin { let $f: struct task_struct *; $f = curtask; }"), "$f: struct task_struct *");
-    assert_eq!(types("begin { $t = (struct timer_list *)1; $w = (void *)0; $w = $t->function; }"), "$t: struct timer_list *; $w: void *");
+    assert_eq!(
+        types("begin { $t = (struct timer_list *)1; $w = (void *)0; $w = $t->function; }"),
+        "$t: struct timer_list *; $w: void *"
+    );
 }
 
 #[test]
 fn arguments_have_their_types() {
-    assert_eq!(types("t:syscalls:sys_enter_openat { $f = args.filename; $d = args.dfd; }"), "$f: int8 *; $d: int32");
+    assert_eq!(
+        types("t:syscalls:sys_enter_openat { $f = args.filename; $d = args.dfd; }"),
+        "$f: int8 *; $d: int32"
+    );
     assert_eq!(types("t:sched:sched_switch { @[args.prev_comm] = count(); }"), "@[string[16]]: count_t");
     assert_eq!(types("t:irq:irq_handler_entry { $n = args.name; }"), "$n: string[1024]");
     assert_eq!(types("t:skb:kfree_skb { $r = args.reason; }"), "$r: enum skb_drop_reason");
@@ -61,11 +73,22 @@ fn structs_of_the_script_are_laid_out() {
     let sizes = |text: &str| printed(text, &Options::default());
     assert_eq!(sizes("struct foo { int x; char y; int z; } begin { print(sizeof(struct foo)); }"), ["12"]);
     assert_eq!(sizes("struct foo { int x; char y; int z; } __attribute__((packed)) begin { print(sizeof(struct foo)); }"), ["9"]);
-    assert_eq!(sizes("struct A {int32_t a; int32_t b; char c[28] }; begin { print(sizeof(struct A)); }"), ["36"]);
-    assert_eq!(sizes("struct Foo { int x; struct Bar { int x; } bar; } begin { print(offsetof(struct Foo, bar.x)); }"), ["4"]);
+    assert_eq!(
+        sizes("struct A {int32_t a; int32_t b; char c[28] }; begin { print(sizeof(struct A)); }"),
+        ["36"]
+    );
+    assert_eq!(
+        sizes(
+            "struct Foo { int x; struct Bar { int x; } bar; } begin { print(offsetof(struct Foo, bar.x)); }"
+        ),
+        ["4"]
+    );
     assert_eq!(sizes("struct F { int a : 3; int b : 30; union { char c; long d; }; } begin { print(sizeof(struct F)); print(offsetof(struct F, d)); }"), ["16", "8"]);
     assert_eq!(sizes("struct F { int (*f)(int, char); char *names[3]; struct F *next; } begin { print(sizeof(struct F)); }"), ["40"]);
-    assert_eq!(types("enum { ONE = 1, TWO = 2 }; begin { @[ONE] = TWO; @x = ONE + 1; }"), "@[enum]: enum; @x: int8");
+    assert_eq!(
+        types("enum { ONE = 1, TWO = 2 }; begin { @[ONE] = TWO; @x = ONE + 1; }"),
+        "@[enum]: enum; @x: int8"
+    );
     assert_eq!(types("enum Foo { A, B } begin { $x = 1; $y = (enum Foo)$x; }"), "$x: int8; $y: enum Foo");
 }
 
@@ -108,7 +131,12 @@ fn options_have_the_type_of_their_default() {
         ..Options::default()
     };
     let text = "begin { print((getopt(\"aa\", 20), getopt(\"bb\", -1), getopt(\"cc\", true), getopt(\"dd\"), getopt(\"ee\", \"hello\"))); $a = getopt(\"aa\", 20); $e = getopt(\"ee\", \"hello\"); }";
-    let options = named(&[("dd", None), ("aa", Some("0xffffffffffffffff")), ("bb", Some("-10")), ("cc", Some("False"))]);
+    let options = named(&[
+        ("dd", None),
+        ("aa", Some("0xffffffffffffffff")),
+        ("bb", Some("-10")),
+        ("cc", Some("False")),
+    ]);
     assert_eq!(types_with(text, &options), "$a: uint64; $e: string[6]");
 }
 
@@ -116,7 +144,10 @@ fn options_have_the_type_of_their_default() {
 fn conditionals_unify_their_branches() {
     assert_eq!(types("begin { $a = nsecs ? (uint8)1 : (int32)-1; }"), "$a: int64");
     assert_eq!(types("begin { $a = nsecs ? true : false; }"), "$a: bool");
-    assert_eq!(types("begin { $a = nsecs ? (\"hellolongstr\", \"a\") : (\"b\", \"hellolongstr\"); }"), "$a: (string[13],string[13])");
+    assert_eq!(
+        types("begin { $a = nsecs ? (\"hellolongstr\", \"a\") : (\"b\", \"hellolongstr\"); }"),
+        "$a: (string[13],string[13])"
+    );
     assert_eq!(types("begin { $a = if (nsecs) { \"a\" } else { \"bcd\" }; }"), "$a: string[4]");
     assert_eq!(types("begin { $a = curtask ? 1 : 2; }"), "$a: int8");
     assert_eq!(types("begin { @ = { $x = 1; print(\"bob\"); $x > 1 }; }"), "@: bool; $x: int8");
@@ -135,37 +166,73 @@ fn casts_to_arrays_take_the_size() {
 fn pointers_keep_their_space() {
     assert_eq!(types("begin { let $a: typeof(size_t) = 1; let $b: typeof(size_t*) = &$a; $c = (uint64_t)1; $d = (char)1; $e = (char *)&$d; }"), "$a: uint64; $b: uint64 *; $c: uint64; $d: int8; $e: int8 *");
     assert_eq!(types("begin { @ = (int8*)0x32; @ += 1; @--; }"), "@: int8 *");
-    assert_eq!(types("struct A { int x; } begin { $a = (struct A*)1024; $b = $a - 5; $c = *$a; }"), "$a: struct A *; $b: struct A *; $c: struct A");
+    assert_eq!(
+        types("struct A { int x; } begin { $a = (struct A*)1024; $b = $a - 5; $c = *$a; }"),
+        "$a: struct A *; $b: struct A *; $c: struct A"
+    );
 }
 
 #[test]
 fn records_take_their_members_by_name() {
-    assert_eq!(types("begin { $v = 99; $t = (a=0, b=\"x\", e=$v); $x = $t.b; }"), "$v: int8; $t: (a=int8,b=string[2],e=int8); $x: string[2]");
+    assert_eq!(
+        types("begin { $v = 99; $t = (a=0, b=\"x\", e=$v); $x = $t.b; }"),
+        "$v: int8; $t: (a=int8,b=string[2],e=int8); $x: string[2]"
+    );
     assert_eq!(types("begin { $a = (foo=1, bar=2); $a = (bar=1, foo=700); }"), "$a: (foo=int16,bar=int8)");
 }
 
 #[test]
 fn loops_give_their_variables_types() {
     assert_eq!(types("begin { for ($i : 0..5) { $x = $i; } }"), "$i: int64; $x: int64");
-    assert_eq!(types("begin { @m[1,2] = 3; for ($kv : @m) { $x = $kv.0.1; } }"), "@m[(int8,int8)]: int8; $kv: ((int8,int8),int8); $x: int8");
-    assert_eq!(types("i:ms:100 { $x = 1; for ($kv : @a) { $y = ($x, $kv.0); } @a[1] = 1; }"), "@a[int8]: int8; $x: int8; $kv: (int8,int8); $y: (int8,int8)");
+    assert_eq!(
+        types("begin { @m[1,2] = 3; for ($kv : @m) { $x = $kv.0.1; } }"),
+        "@m[(int8,int8)]: int8; $kv: ((int8,int8),int8); $x: int8"
+    );
+    assert_eq!(
+        types("i:ms:100 { $x = 1; for ($kv : @a) { $y = ($x, $kv.0); } @a[1] = 1; }"),
+        "@a[int8]: int8; $x: int8; $kv: (int8,int8); $y: (int8,int8)"
+    );
 }
 
 #[test]
 fn macros_substitute_without_capture() {
-    assert_eq!(types("macro inc($x) { $x += 1; $x } begin { $a = 1; $b = inc($a); }"), "$a: int64; $b: int64");
-    assert_eq!(types("macro inc(x) { $y = x + 1; $y } begin { $y = 2; $z = inc(5); }"), "$y: int8; $y: int8; $z: int8");
-    assert_eq!(types("macro get(@x) { 1 + @x[1] } begin { @a[1] = 1; $b = get(@a); }"), "@a[int8]: int8; $b: int64");
-    assert_eq!(printed("macro one() { 1 } begin { print(one); print(one()); }", &Options::default()), ["1", "1"]);
+    assert_eq!(
+        types("macro inc($x) { $x += 1; $x } begin { $a = 1; $b = inc($a); }"),
+        "$a: int64; $b: int64"
+    );
+    assert_eq!(
+        types("macro inc(x) { $y = x + 1; $y } begin { $y = 2; $z = inc(5); }"),
+        "$y: int8; $y: int8; $z: int8"
+    );
+    assert_eq!(
+        types("macro get(@x) { 1 + @x[1] } begin { @a[1] = 1; $b = get(@a); }"),
+        "@a[int8]: int8; $b: int64"
+    );
+    assert_eq!(
+        printed("macro one() { 1 } begin { print(one); print(one()); }", &Options::default()),
+        ["1", "1"]
+    );
     assert_eq!(printed("macro add3(x) { x + add2(x) } macro add2(x) { x + add1(x) } macro add1(x) { x + 1 } begin { print(add3(1)); }", &Options::default()), ["4"]);
-    assert_eq!(printed("macro add() { 2 } macro ident(add) { add } begin { print(ident(1)); }", &Options::default()), ["1"]);
+    assert_eq!(
+        printed("macro add() { 2 } macro ident(add) { add } begin { print(ident(1)); }", &Options::default()),
+        ["1"]
+    );
     assert_eq!(printed("struct Foo { char m; } macro sof(a, b) { sizeof(a[2]) + sizeof(b*) + sizeof(b) } begin { print(sof(typeof(uint64*), typeof(struct Foo))); }", &Options::default()), ["25"]);
-    assert_eq!(printed("macro m(t) { sizeof(t) + 2 } macro n(z) { print(m(typeof(z))); } begin { n(typeof(uint64*)); }", &Options::default()), ["10"]);
+    assert_eq!(
+        printed(
+            "macro m(t) { sizeof(t) + 2 } macro n(z) { print(m(typeof(z))); } begin { n(typeof(uint64*)); }",
+            &Options::default()
+        ),
+        ["10"]
+    );
 }
 
 #[test]
 fn the_scripts_macros_replace_builtins_of_the_same_arity_only() {
-    assert_eq!(printed("macro cpu(x) { x } begin { print(cpu(7)); print(cpu()); }", &Options::default()), ["7"]);
+    assert_eq!(
+        printed("macro cpu(x) { x } begin { print(cpu(7)); print(cpu()); }", &Options::default()),
+        ["7"]
+    );
 }
 
 #[test]
@@ -176,7 +243,10 @@ fn defines_are_constants_or_macros() {
 
 #[test]
 fn comptime_conditions_leave_one_branch() {
-    assert_eq!(types("begin { if comptime (sizeof(uint64) == 8) { $a = 1; } else { $b = unknown_thing(); } }"), "$a: int8; $b: int64");
+    assert_eq!(
+        types("begin { if comptime (sizeof(uint64) == 8) { $a = 1; } else { $b = unknown_thing(); } }"),
+        "$a: int8; $b: int64"
+    );
 }
 
 #[test]
