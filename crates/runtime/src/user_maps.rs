@@ -25,17 +25,26 @@ pub fn read(
     map: &Map,
     decoder: &Decoder<'_>,
 ) -> fathom_kernel::Result<MapData> {
-    let kind = map_kind(&user.value);
+    let all = map.entries()?;
+    Ok(decode(def, user, all.iter().map(|(key, value)| (key, cells(user, map, value))), decoder))
+}
+
+/// Elements as they lie in memory to data that prints: each is a key and its values, one per CPU where the map is per CPU.
+pub fn decode<'e>(
+    def: &MapDef,
+    user: &UserMap,
+    elements: impl Iterator<Item = (&'e [u8], Vec<&'e [u8]>)>,
+    decoder: &Decoder<'_>,
+) -> MapData {
     let mut entries = Vec::new();
-    for (key, value) in map.entries()?.iter() {
-        let cells = cells(user, map, value);
+    for (key, cells) in elements {
         if !is_present(user.presence, &cells) {
             continue;
         }
         let key = user.key.as_ref().map_or(Value::None, |shape| decoder.value(shape, key));
         entries.push((key, combine(&user.value, &cells, decoder)));
     }
-    Ok(MapData { name: def.name.clone(), keyed: user.key.is_some(), kind, entries })
+    MapData { name: def.name.clone(), keyed: user.key.is_some(), kind: map_kind(&user.value), entries }
 }
 
 /// Reads one element; a missing one counts as zero.
