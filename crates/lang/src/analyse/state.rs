@@ -41,6 +41,8 @@ pub struct VarSlot {
 pub struct State {
     /// The last round: reports count.
     pub is_final: bool,
+    /// Reports are dropped.
+    pub muted: bool,
     /// Something got another type in this round.
     pub changed: bool,
     /// Reports of the last round.
@@ -69,7 +71,7 @@ impl State {
     /// Keeps a report of the last round; the same text at the same place counts once.
     pub fn report(&mut self, d: Diagnostic) {
         let known = |o: &Diagnostic| o.span == d.span && o.message == d.message;
-        if self.is_final && !self.diags.iter().any(known) {
+        if self.is_final && !self.muted && !self.diags.iter().any(known) {
             self.diags.push(d);
         }
     }

@@ -100,6 +100,8 @@ impl<'a> Infer<'a> {
     /// Infers a clause and gives what it uses.
     pub fn clause(&mut self, probe: &'a ProbeContext, predicate: Option<&Expr>, body: &Block) -> Uses {
         self.probe = Some(probe);
+        // Without a target nothing is known of arguments and context: what was reported is why.
+        self.st.muted = probe.targets.is_empty();
         self.uses = Uses::default();
         self.loop_depth = 0;
         self.ret = None;
@@ -108,6 +110,7 @@ impl<'a> Infer<'a> {
         }
         self.body(body);
         self.probe = None;
+        self.st.muted = false;
         self.uses
     }
 
@@ -143,7 +146,7 @@ impl<'a> Infer<'a> {
     /// Infers an expression that must be usable as a condition.
     fn condition(&mut self, e: &Expr) -> Type {
         let ty = self.expr(e);
-        let ok = ty.is_integral() || matches!(ty, Type::Unknown | Type::Pointer { .. } | Type::Str { .. });
+        let ok = ty.is_integral() || matches!(ty, Type::Unknown | Type::Pointer { .. });
         if !ok {
             self.error(
                 e.span,

@@ -173,7 +173,7 @@ impl Infer<'_> {
         use Type::{Aggregation, Pointer, Unknown};
         if matches!(op, BinaryOp::LogicalAnd | BinaryOp::LogicalOr) {
             for v in [l, r] {
-                if !(v.ty.is_integral() || matches!(v.ty, Unknown | Pointer { .. } | Type::Str { .. })) {
+                if !(v.ty.is_integral() || matches!(v.ty, Unknown | Pointer { .. })) {
                     let text = format!(
                         "The {} operator can not be used on expressions of type '{}'",
                         symbol(op),
@@ -312,7 +312,7 @@ impl Infer<'_> {
         }
         match (op, &v.ty) {
             (_, Type::Unknown) => Val::hard(if op == UnaryOp::Not { Type::Bool } else { Type::Unknown }),
-            (UnaryOp::Not, t) if t.is_integral() || matches!(t, Type::Pointer { .. } | Type::Str { .. }) => {
+            (UnaryOp::Not, t) if t.is_integral() || matches!(t, Type::Pointer { .. }) => {
                 Val::hard(Type::Bool)
             }
             (UnaryOp::Neg, t) if t.is_integral() => Val::hard(Type::I64),

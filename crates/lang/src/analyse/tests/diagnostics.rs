@@ -174,6 +174,30 @@ fn options_of_the_program() {
 }
 
 #[test]
+fn subprograms_check_their_calls() {
+    assert!(error("fn f($a : int32) : uint64 { return $a; } begin { $x = f(\"a\"); }")
+        .contains("expects 'int32' here"));
+    assert!(
+        error("fn f($a : int32) : uint64 { return $a; } begin { $x = f(); }").contains("takes 1 arguments")
+    );
+    assert!(error("fn f() : int32 { return \"a\"; } begin { f(); }").contains("Function is of type 'int32'"));
+}
+
+#[test]
+fn a_clause_without_targets_is_reported_once() {
+    let c = analyse_with("t:a:b { print(args.x); print(ctx.y); }", &Options::default());
+    assert_eq!(c.diagnostics.len(), 1, "{:?}", messages(&c));
+}
+
+#[test]
+fn mixed_signs_are_named() {
+    let all = warnings("begin { $x = nsecs; $x = (int64)-1; }");
+    assert!(all[0].contains("'uint64' and signed integers are mixed"), "{all:?}");
+    assert_eq!(warnings("begin { $x = pid; $x = (int32)-1; @ = nsecs - 5; }"), Vec::<String>::new());
+    assert!(error("begin { if (\"a\") { } }").contains("Invalid condition"));
+}
+
+#[test]
 fn unsafe_builtins_need_the_flag() {
     let text = "begin { system(\"x\"); }";
     if crate::builtins::find("system").is_some() {

@@ -258,3 +258,53 @@ fn clauses_split_by_the_arguments_they_use() {
     let c = analyse_with("t:sched:sched_switch, t:skb:kfree_skb { @ = count(); }", &Options::default());
     assert_eq!(c.typed.unwrap().probes.len(), 1);
 }
+
+#[test]
+fn files_are_imported_once() {
+    use super::fixture::Fixture;
+    use crate::compile::{check, Source};
+    let mut world = Fixture::new();
+    world
+        .files
+        .insert("lib.bt".into(), "import \"lib.bt\"; macro twice(x) { x + x } end { @b = twice(2); }".into());
+    world.files.insert(
+        "types.h".into(),
+        "#ifndef T_H\n#define T_H\n#define LIMIT 7\nstruct thing { int a; char b[4]; };\n#endif\n".into(),
+    );
+    let text =
+        "#include \"types.h\"\nimport \"lib.bt\";\nbegin { @a = twice(LIMIT); @c = ((struct thing *)0)->b; }";
+    let c = check(&Source { name: "stdin".into(), text: text.into() }, &world, &Options::default());
+    assert!(!c.failed(), "{:?}", super::messages(&c));
+    let typed = c.typed.unwrap();
+    assert_eq!(typed.probes.len(), 2);
+    let c = typed.maps.iter().find(|m| m.name == "@c").unwrap();
+    assert_eq!(c.value.to_string(), "string[4]");
+}
+
+#[test]
+fn the_dump_names_types_and_constants() {
+    let c = super::analyse_with("begin { @a[1] = 2 + 3; $x = pid; }", &Options::default());
+    let dump = crate::analyse::dump(c.typed.as_ref().unwrap(), &c.sources);
+    assert!(dump.starts_with("map @a[int8]: int8\nvar $x: uint32\nprobe begin\n"), "{dump}");
+    assert!(dump.contains("  2 + 3: int8 = 5\n"), "{dump}");
+}
+
+#[test]
+fn subprograms_have_parameters_and_results() {
+    assert_eq!(
+        types("fn f($a : int32) : uint64 { return $a; } begin { $x = f(3); }"),
+        "$a: int32; $x: uint64"
+    );
+}
+
+#[test]
+fn variables_of_a_probe_are_captured_by_loops_over_maps_only() {
+    let c = super::analyse_with(
+        "begin { @a[1] = 1; $x = 1; $y = 1; for ($kv : @a) { $x += 1; $z = 1; for ($i : 0..2) { $z += 1; } } for ($i : 0..2) { $y += 1; } }",
+        &Options::default(),
+    );
+    let typed = c.typed.unwrap();
+    let captured: Vec<&str> =
+        typed.var_infos.iter().filter(|v| v.captured).map(|v| v.name.as_str()).collect();
+    assert_eq!(captured, ["$x"]);
+}
