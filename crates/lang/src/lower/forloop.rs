@@ -13,8 +13,9 @@ use crate::types::Type;
 use fathom_bpf::helpers::Helper;
 use fathom_codegen::ir::{Cond, Effect, FuncId, Size, Ty, Value, Width};
 use fathom_codegen::FuncBuilder;
-use fathom_syntax::ast::{Block, Expr, ExprKind, StmtKind};
+use fathom_syntax::ast::{Block, Expr, ExprKind, Stmt, StmtKind};
 use fathom_syntax::span::Span;
+use std::collections::BTreeSet;
 
 /// Iterations of a `while` loop where the kernel has no loops of unknown length.
 const PLAIN_LOOP_MAX: i64 = 1024;
@@ -39,7 +40,9 @@ impl Lower<'_> {
         let last = self.scalar(end)?;
         let last = self.number(last);
         let counter = self.b.declare_var(Ty::Int);
+        let first = self.hidden(first);
         self.b.def_var(counter, first);
+        self.hide_assigned(body);
         let (head, next, behind) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
         self.b.jump(head, &[]);
         self.b.switch_to(head);
@@ -78,6 +81,7 @@ impl Lower<'_> {
         let budget = self.b.declare_var(Ty::Int);
         let zero = self.b.iconst(0);
         self.b.def_var(budget, zero);
+        self.hide_assigned(body);
         self.b.jump(head, &[]);
         self.b.switch_to(head);
         self.enter_scope();
@@ -118,6 +122,44 @@ impl Lower<'_> {
         self.leave_scope();
         self.b.switch_to(behind);
         Ok(())
+    }
+
+    /// The same number, of which the verifier knows nothing: it would follow a loop that counts from a known number through every iteration.
+    /// Where the kernel has no loops of unknown length, that is what it has to do.
+    fn hidden(&mut self, value: Value) -> Value {
+        if !self.has(Feature::MayGoto) || self.b.ty(value) == Ty::Ptr {
+            return value;
+        }
+        let zero = self.out.unknown_zero();
+        let cell = self.b.map_value(zero, 0);
+        let unknown = self.b.load(cell, 0, Size::B8, false);
+        self.b.add(value, unknown)
+    }
+
+    /// Hides the values of all variables that a loop's body changes.
+    fn hide_assigned(&mut self, body: &Block) {
+        if !self.has(Feature::MayGoto) {
+            return;
+        }
+        let mut changed = BTreeSet::new();
+        walk::block(body, &mut |node| {
+            let target = match node {
+                Node::Expr(Expr { kind: ExprKind::Step { target, .. }, .. }) => target,
+                Node::Stmt(Stmt { kind: StmtKind::Assign { lhs, .. }, .. }) => lhs,
+                _ => return,
+            };
+            changed.extend(self.typed.vars.get(&target.id).copied());
+        });
+        for id in changed {
+            if self.func.tracked.contains(&id) {
+                continue;
+            }
+            if let Some(VarPlace::Register(var)) = self.func.vars.get(&id).copied() {
+                let value = self.b.use_var(var);
+                let value = self.hidden(value);
+                self.b.def_var(var, value);
+            }
+        }
     }
 
     /// Goes on while the kernel's budget of iterations lasts; then reports and leaves the loop.

@@ -114,7 +114,9 @@ impl Lower<'_> {
     pub fn expr_into(&mut self, e: &Expr, place: Place, ty: &Type) -> Result<(), LowerError> {
         let members: Option<Vec<(Option<&str>, &Expr)>> = match &e.kind {
             ExprKind::Tuple(members) => Some(members.iter().map(|m| (None, m)).collect()),
-            ExprKind::Record(fields) => Some(fields.iter().map(|f| (Some(f.name.as_str()), &f.value)).collect()),
+            ExprKind::Record(fields) => {
+                Some(fields.iter().map(|f| (Some(f.name.as_str()), &f.value)).collect())
+            }
             _ => None,
         };
         let tuple = matches!(ty, Type::Tuple(_) | Type::Record(_));

@@ -476,7 +476,9 @@ impl Lower<'_> {
                         Type::Record(members) => members.get(i).map(|m| &*m.0),
                         _ => None,
                     };
-                    let Some((new_ty, new_at)) = new.get(record_position(ty, name).unwrap_or(i)) else { continue };
+                    let Some((new_ty, new_at)) = new.get(record_position(ty, name).unwrap_or(i)) else {
+                        continue;
+                    };
                     self.store_memory(src.at(*old_at), old_ty, dst.at(*new_at), new_ty, fill)?;
                 }
             }

@@ -35,7 +35,9 @@ use crate::typed::{Const, Typed, TypedProbe};
 use crate::types::Type;
 use fathom_bpf::helpers::Helper;
 use fathom_bpf::kinds::ProgKind;
-use fathom_codegen::compile::{compile_unit, CodegenOptions, Trace};
+use fathom_codegen::compile::{
+    compile_unit, CodegenError, CodegenErrorKind, CodegenOptions, CompiledCode, Trace,
+};
 use fathom_codegen::ir::{Effect, Func, SrcLoc, Ty, Value};
 use fathom_codegen::program::{Program, Unit};
 use fathom_codegen::FuncBuilder;
@@ -113,20 +115,12 @@ pub fn lower(
 ) -> Result<Program, Vec<Diagnostic>> {
     let mut out = Output::new();
     maps::declare(typed, store, &mut out);
-    let input = Input { typed, store, facts, sources, options };
+    let input = Input { typed, store, facts, sources, options, thrifty: false };
     let mut diagnostics = Vec::new();
     let mut units = Vec::new();
     for probe in &typed.probes {
         for plan in units::plan(probe, facts) {
-            let funcs = match lower_sized(&input, probe, &plan, units.len() as u32, &mut out) {
-                Ok(funcs) => funcs,
-                Err(error) => {
-                    diagnostics.push(error.into_diagnostic());
-                    continue;
-                }
-            };
-            match compile_unit(funcs, &options.codegen, trace) {
-                Err(error) => diagnostics.push(Diagnostic::error(probe.span, error.to_string())),
+            match lower_fitting(&input, probe, &plan, units.len() as u32, &mut out, trace) {
                 Ok(code) => units.push(Unit {
                     insns: code.insns,
                     relocs: code.relocs,
@@ -135,6 +129,7 @@ pub fn lower(
                     stack_bytes: code.stack_bytes,
                     ..plan.unit()
                 }),
+                Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
     }
@@ -153,6 +148,31 @@ struct Input<'a> {
     facts: &'a dyn Facts,
     sources: &'a SourceMap,
     options: &'a LowerOptions,
+    /// As little stack as possible is used.
+    thrifty: bool,
+}
+
+/// Lowers and compiles a unit; once more with variables in memory when they do not fit registers and stack.
+fn lower_fitting(
+    input: &Input<'_>,
+    probe: &TypedProbe,
+    plan: &units::Plan,
+    index: u32,
+    out: &mut Output,
+    trace: &mut dyn Trace,
+) -> Result<CompiledCode, Diagnostic> {
+    let start = out.begin_unit();
+    let funcs = lower_sized(input, probe, plan, index, out).map_err(LowerError::into_diagnostic)?;
+    match compile_unit(funcs, &input.options.codegen, trace) {
+        Ok(code) => return Ok(code),
+        Err(CodegenError { kind: CodegenErrorKind::StackTooLarge { .. }, .. }) => {}
+        Err(error) => return Err(Diagnostic::error(probe.span, error.to_string())),
+    }
+    out.rewind(start);
+    let input = Input { thrifty: true, ..*input };
+    let funcs = lower_sized(&input, probe, plan, index, out).map_err(LowerError::into_diagnostic)?;
+    compile_unit(funcs, &input.options.codegen, trace)
+        .map_err(|error| Diagnostic::error(probe.span, error.to_string()))
 }
 
 /// Lowers a unit; once more with the large kind of scratch map when its values do not fit a per-CPU one.
@@ -191,7 +211,7 @@ fn lower_unit(
     index: u32,
     out: &mut Output,
 ) -> Result<Vec<Func>, LowerError> {
-    let Input { typed, store, facts, sources, options } = *input;
+    let Input { typed, store, facts, sources, options, thrifty } = *input;
     let loc = out.location(sources, &typed.expansions, probe.span);
     let b = FuncBuilder::new(&plan.program_name(), &[Ty::Ptr], loc);
     let ctx = b.param(0);
@@ -207,7 +227,7 @@ fn lower_unit(
         unit,
         out,
         funcs: vec![None],
-        func: FuncState::entry(limit, ctx),
+        func: FuncState::entry(limit, ctx, thrifty),
         sources,
     };
     l.unit_head(&plan.numbers, units::filters_itself(probe))?;

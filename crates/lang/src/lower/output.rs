@@ -139,6 +139,20 @@ impl Output {
         id
     }
 
+    /// An array of one u64 that is always 0, which the verifier can't know.
+    pub fn unknown_zero(&mut self) -> MapId {
+        self.named_map("zero", || MapDef {
+            name: String::new(),
+            kind: MapKind::ARRAY,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 1,
+            flags: 0,
+            role: MapRole::Internal,
+            init: Vec::new(),
+        })
+    }
+
     /// The scratch map, and whether it is the one for large values (an array with an element for each unit and CPU).
     pub(super) fn scratch_map(&mut self) -> (MapId, bool) {
         let big = self.big;

@@ -9,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Bytes of stack that values of the entry function may take; the rest is for spilled registers.
 const ENTRY_STACK: u32 = 256;
+/// The same when everything did not fit: temporaries only.
+const THRIFTY_STACK: u32 = 96;
 /// The same for a callback, whose frame lies behind that of its caller.
 const CALLBACK_STACK: u32 = 64;
 
@@ -73,6 +75,8 @@ pub(super) struct FuncState {
     scopes: Vec<Scope>,
     stack_limit: u32,
     stack_budget: u32,
+    /// Variables live in scratch.
+    pub thrifty: bool,
     used_slots: Vec<(u32, Slot)>,
     free_slots: Vec<(u32, Slot)>,
     /// Next free byte of the scratch element.
@@ -81,7 +85,7 @@ pub(super) struct FuncState {
 
 impl FuncState {
     /// State of an entry function. Values of more than `stack_limit` bytes go to the scratch element.
-    pub fn entry(stack_limit: u32, ctx: Value) -> FuncState {
+    pub fn entry(stack_limit: u32, ctx: Value, thrifty: bool) -> FuncState {
         FuncState {
             ctx,
             is_callback: false,
@@ -92,7 +96,8 @@ impl FuncState {
             tracked: HashSet::new(),
             scopes: vec![Scope::default()],
             stack_limit,
-            stack_budget: ENTRY_STACK,
+            stack_budget: if thrifty { THRIFTY_STACK } else { ENTRY_STACK },
+            thrifty,
             used_slots: Vec::new(),
             free_slots: Vec::new(),
             scratch_top: 0,
@@ -108,7 +113,7 @@ impl FuncState {
             loops: vec![Loop::Callback],
             scratch_top: self.scratch_top,
             stack_budget: CALLBACK_STACK,
-            ..FuncState::entry(self.stack_limit, ctx)
+            ..FuncState::entry(self.stack_limit, ctx, self.thrifty)
         }
     }
 }

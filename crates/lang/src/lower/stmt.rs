@@ -62,10 +62,10 @@ impl Lower<'_> {
             let place = if info.captured && loops && size <= 32 && frame + size <= FRAME_MAX {
                 frame += size;
                 VarPlace::Frame(frame - size)
-            } else if register && !info.address_taken && !(info.captured && loops) {
+            } else if register && !info.address_taken && !(info.captured && loops) && !self.func.thrifty {
                 self.func.single.insert(id, assigned.get(&id).copied().unwrap_or(0) <= 1);
                 continue;
-            } else if size <= self.func_stack_limit() && !info.captured {
+            } else if size <= self.func_stack_limit() && !info.captured && !self.func.thrifty {
                 match self.permanent_slot(size) {
                     Some(slot) => VarPlace::Slot(slot),
                     None => VarPlace::Scratch(self.reserve_scratch(size)),
