@@ -58,6 +58,7 @@ impl Sources {
             out: Preprocessed::default(),
             seen: HashSet::new(),
             has_system: false,
+            conditions: Vec::new(),
         };
         let mut loader = Loader { sources, headers, facts, out: Sources::default(), seen: HashSet::new() };
         for include in &options.includes {

@@ -215,11 +215,19 @@ pub struct Headers<'s, 'f> {
     pub seen: HashSet<String>,
     /// Headers of the system were included: they define every type of the kernel.
     pub has_system: bool,
+    /// Open `#if`s: whether the text counts now, and whether a branch was taken already.
+    pub conditions: Vec<(bool, bool)>,
 }
 
 impl Headers<'_, '_> {
     /// One item of the C part; `file` is the path of the file it stands in.
     pub fn item(&mut self, item: &CItem, file: &str) {
+        if item.kind == CItemKind::Directive && self.conditional(&item.text, item.span) {
+            return;
+        }
+        if !self.active() {
+            return;
+        }
         match item.kind {
             CItemKind::Declaration => self.declarations(&item.text, item.span),
             CItemKind::Directive => self.directive(&item.text, item.span),
@@ -266,44 +274,93 @@ impl Headers<'_, '_> {
     pub fn text(&mut self, text: &str, span: Span, file: &str) {
         let text = text.replace("\\\n", " ");
         let mut code = String::new();
-        let mut conditions: Vec<(bool, bool)> = Vec::new(); // (taken now, was taken)
+        let outer = std::mem::take(&mut self.conditions);
         for line in text.lines() {
             let trimmed = line.trim_start();
-            let Some(directive) = trimmed.strip_prefix('#') else {
-                if conditions.iter().all(|c| c.0) {
+            if !trimmed.starts_with('#') {
+                if self.active() {
                     code.push_str(line);
                     code.push('\n');
                 }
                 continue;
-            };
-            let directive = directive.trim_start();
-            let word = directive.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
-            let rest = directive.get(word.len()..).unwrap_or("").trim();
-            let defined = |name: &str| self.out.defines.contains_key(name.trim());
-            match word {
-                "ifdef" => conditions.push((defined(rest), defined(rest))),
-                "ifndef" => conditions.push((!defined(rest), !defined(rest))),
-                "if" => conditions.push((false, false)),
-                "else" | "elif" => {
-                    if let Some(c) = conditions.last_mut() {
-                        *c = (!c.1 && word == "else", c.1 || word == "else");
-                    }
-                }
-                "endif" => {
-                    conditions.pop();
-                }
-                _ if !conditions.iter().all(|c| c.0) => {}
-                "include" => {
-                    self.declarations(&std::mem::take(&mut code), span);
-                    self.include(directive, span, file);
-                }
-                _ => {
-                    self.declarations(&std::mem::take(&mut code), span);
-                    self.directive(trimmed, span);
-                }
+            }
+            self.declarations(&std::mem::take(&mut code), span);
+            if self.conditional(trimmed, span) || !self.active() {
+                continue;
+            }
+            match directive_of(trimmed) {
+                ("include", _) => self.include(trimmed, span, file),
+                _ => self.directive(trimmed, span),
             }
         }
+        self.conditions = outer;
         self.declarations(&code, span);
+    }
+
+    fn active(&self) -> bool {
+        self.conditions.iter().all(|c| c.0)
+    }
+
+    /// Handles `#if` and its relatives; false for any other directive.
+    fn conditional(&mut self, text: &str, span: Span) -> bool {
+        let (word, rest) = directive_of(text);
+        let taken = match word {
+            "ifdef" => self.is_defined(rest),
+            "ifndef" => !self.is_defined(rest),
+            "if" => self.holds(rest, span),
+            "elif" => self.conditions.last().is_some_and(|c| !c.1) && self.holds(rest, span),
+            "else" => self.conditions.last().is_some_and(|c| !c.1),
+            "endif" => {
+                self.conditions.pop();
+                return true;
+            }
+            _ => return false,
+        };
+        if matches!(word, "else" | "elif") {
+            if let Some(c) = self.conditions.last_mut() {
+                *c = (taken, c.1 || taken);
+            }
+        } else {
+            self.conditions.push((taken, taken));
+        }
+        true
+    }
+
+    fn is_defined(&self, name: &str) -> bool {
+        let name = name.trim();
+        let known = self.out.defines.contains_key(name) || self.out.macros.iter().any(|m| m.name == name);
+        known || (name == "BPFTRACE_HAVE_BTF" && self.facts.has_types())
+    }
+
+    /// Whether the condition of an `#if` is a constant other than 0; `defined(X)` is answered first.
+    fn holds(&mut self, condition: &str, span: Span) -> bool {
+        let mut text = strip_comments(condition);
+        while let Some(at) = text.find("defined") {
+            let rest = text.get(at + "defined".len()..).unwrap_or("").trim_start();
+            let (open, rest) = rest.strip_prefix('(').map_or((false, rest), |r| (true, r.trim_start()));
+            let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+            let (name, rest) = rest.split_at(len);
+            let rest = if open { rest.trim_start().strip_prefix(')').unwrap_or(rest) } else { rest };
+            let value = i32::from(self.is_defined(name));
+            text = format!("{} {value} {rest}", text.get(..at).unwrap_or(""));
+        }
+        matches!(self.constant(&text, span), Some(Define::Int(n)) if n != 0)
+    }
+
+    /// The value of a text that is a constant expression.
+    fn constant(&mut self, text: &str, span: Span) -> Option<Define> {
+        let mut p = Declarations {
+            store: &mut *self.store,
+            defines: &self.out.defines,
+            diags: &mut *self.diags,
+            span,
+            toks: lex::tokens(text),
+            pos: 0,
+            depth: 0,
+            replaces: false,
+            has_headers: true,
+        };
+        p.whole()
     }
 
     fn directive(&mut self, text: &str, span: Span) {
@@ -331,26 +388,7 @@ impl Headers<'_, '_> {
             self.out.macros.push(TextMacro { name: name.into(), params, body, span });
             return;
         }
-        let value = {
-            let toks = lex::tokens(&body);
-            let text = matches!(toks.as_slice(), []);
-            let mut p = Declarations {
-                store: &mut *self.store,
-                defines: &self.out.defines,
-                diags: &mut *self.diags,
-                span,
-                toks,
-                pos: 0,
-                depth: 0,
-                replaces: false,
-                has_headers: true,
-            };
-            if text {
-                Some(Define::Int(1))
-            } else {
-                p.whole()
-            }
-        };
+        let value = if body.is_empty() { Some(Define::Int(1)) } else { self.constant(&body, span) };
         match value {
             Some(v) => {
                 self.out.defines.insert(name.to_string(), v);
@@ -358,6 +396,14 @@ impl Headers<'_, '_> {
             None => self.out.macros.push(TextMacro { name: name.into(), params: Vec::new(), body, span }),
         }
     }
+}
+
+/// The word of a preprocessor line and what follows it.
+fn directive_of(text: &str) -> (&str, &str) {
+    let text = text.trim_start().trim_start_matches('#').trim_start();
+    let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    (word, rest.trim())
 }
 
 fn strip_comments(text: &str) -> String {

@@ -43,7 +43,11 @@ impl Infer<'_> {
                 self.if_dropped(e);
             }
             _ => {
+                let before = self.st.diags.len();
                 let ty = self.expr(e);
+                if self.st.diags.iter().skip(before).any(Diagnostic::is_error) {
+                    return;
+                }
                 let pure = self.builtins.get(&e.id).is_some_and(|b| b.pure_value);
                 let is_call = matches!(e.kind, ExprKind::Call { .. });
                 if pure && is_call && ty != Type::Void {

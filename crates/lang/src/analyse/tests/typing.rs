@@ -242,6 +242,15 @@ fn defines_are_constants_or_macros() {
 }
 
 #[test]
+fn preprocessor_conditions_choose() {
+    let sizes = |text: &str| printed(text, &Options::default());
+    let text = "#ifndef BPFTRACE_HAVE_BTF\nstruct s { char a[100]; };\n#else\nstruct s { char a[3]; };\n#endif\n\
+                #if defined(NOPE) || 1 == 2\n#define N 1\n#elif 3 > 2\n#define N 2\n#else\n#define N 3\n#endif\n\
+                begin { print(sizeof(struct s)); print(N); }";
+    assert_eq!(sizes(text), ["3", "2"]);
+}
+
+#[test]
 fn comptime_conditions_leave_one_branch() {
     assert_eq!(
         types("begin { if comptime (sizeof(uint64) == 8) { $a = 1; } else { $b = unknown_thing(); } }"),
