@@ -1,1 +1,13 @@
-//! Support for tests: recorded kernels, interpreted sessions, golden files.
+//! Support for tests: a recorded kernel that answers the compiler's questions, and whole sessions in the interpreter.
+//!
+//! Nothing here needs root, BPF or a particular kernel, and everything gives the same result each time.
+#![forbid(unsafe_code)]
+
+pub mod events;
+pub mod facts;
+pub mod seeds;
+pub mod sim;
+pub mod types;
+
+pub use facts::FixtureFacts;
+pub use sim::{Event, Sim};

@@ -26,6 +26,10 @@ pub(super) const HELPERS: &[(Helper, Call)] = &[
 /// Most bytes of values that one map may have, so that a typing error does not eat the machine.
 const MAX_MAP_BYTES: u64 = 1 << 30;
 
+/// Most bytes of a key of a hash (`KMALLOC_MAX_SIZE`, as `htab_map_alloc_check` of `kernel/bpf/hashtab.c` asks; before 5.13 it was the 512 of
+/// the stack).
+const MAX_KEY_BYTES: u32 = 4 << 20;
+
 /// What a map is created with (`struct bpf_attr` of `BPF_MAP_CREATE`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MapSpec {
@@ -58,8 +62,11 @@ impl MapSpec {
                 self.max_entries
             ));
         }
-        if kind.is_hash() && (self.key_size == 0 || self.key_size > 512) {
-            return Err(format!("a {kind} map with keys of {} bytes; they may have 1 to 512", self.key_size));
+        if kind.is_hash() && (self.key_size == 0 || self.key_size > MAX_KEY_BYTES) {
+            return Err(format!(
+                "a {kind} map with keys of {} bytes; they may have 1 to {MAX_KEY_BYTES}",
+                self.key_size
+            ));
         }
         if (kind.is_array() || kind == MapKind::STACK_TRACE) && self.key_size != 4 {
             return Err(format!("keys of a {kind} map have 4 bytes, not {}", self.key_size));

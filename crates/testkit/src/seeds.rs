@@ -1,0 +1,30 @@
+//! Scripts that exercise the whole language against the recorded kernel: seeds of fuzzing, and input of tests.
+
+/// One script each; all compile with [`crate::FixtureFacts`].
+pub static SCRIPTS: &[&str] = &[
+    "BEGIN { printf(\"hello %s %d\\n\", \"world\", 42); exit(); }",
+    "tracepoint:raw_syscalls:sys_enter { @[comm] = count() }",
+    "tracepoint:raw_syscalls:sys_enter / args.id == 0 || args.id == 1 / { @[pid, tid] = sum(args.args[2]); }",
+    "tracepoint:syscalls:sys_enter_openat { printf(\"%s %s\\n\", comm, str(args.filename)); }",
+    "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; } tracepoint:syscalls:sys_exit_openat /@start[tid]/ { @us = hist((nsecs - @start[tid]) / 1000); delete(@start, tid); }",
+    "tracepoint:sched:sched_switch { @[args.prev_comm, args.next_pid] = avg(args.prev_prio); @m = max(args.next_prio); @n = min(args.next_prio); @s = stats(args.prev_pid); }",
+    "tracepoint:sched:sched_switch { @ = lhist(args.next_pid, 0, 1000, 100); }",
+    "tracepoint:sched:sched_process_exec { printf(\"%s %d\\n\", str(args.filename), args.pid); }",
+    "kprobe:vfs_read { $f = (struct file *)arg0; @[str($f->f_path.dentry->d_name.name)] = sum(arg2); }",
+    "kprobe:vfs_open { $t = (struct task_struct *)curtask; printf(\"%s %d %d\\n\", $t->comm, $t->real_parent->pid, $t->in_iowait); }",
+    "kretprobe:vfs_read { @bytes = hist(retval); if (retval < 0) { @errors[comm] = count(); } else if (retval == 0) { @eof++ } else { @ok += 1; } }",
+    "fentry:vmlinux:vfs_write { @ = sum(args.count); }",
+    "uprobe:/bin/bash:readline { @[ustack(3)] = count(); printf(\"%x\\n\", arg0); }",
+    "BEGIN { $i = 0; while ($i < 10) { $i++; if ($i == 3) { continue; } if ($i > 7) { break; } printf(\"%d \", $i); } exit(); }",
+    "BEGIN { for $i : 0..5 { @a[$i] = $i * $i; } for ($kv : @a) { printf(\"%d=%d\\n\", $kv.0, $kv.1); } exit(); }",
+    "BEGIN { unroll(3) { @x++; } print(@x); clear(@x); zero(@x); exit(); }",
+    "BEGIN { @t = (1, \"two\", (int8)3); print(@t.1); $r = (a = 1, b = \"x\"); print($r.b); exit(); }",
+    "config = { max_strlen = 64; max_map_keys = 100 } BEGIN { @ = str($1); exit(); }",
+    "struct pair { int a; char name[8]; union { short s; long l; }; unsigned f : 3; } kprobe:do_nanosleep { $p = (struct pair *)arg0; printf(\"%d %s %d %d\\n\", $p->a, $p->name, $p->s, $p->f); }",
+    "macro twice(x) { x * 2 } macro add_one(@m) { @m += 1; } BEGIN { printf(\"%d\\n\", twice(21)); add_one(@c); exit(); }",
+    "interval:ms:100 { time(\"%H:%M:%S\\n\"); print(@, 5, 2); clear(@); } profile:hz:99 { @[kstack(5), comm] = count(); }",
+    "BEGIN { printf(\"%s %s\\n\", ntop(0x0100007f), strftime(\"%Y\", nsecs)); printf(\"%5d|%-8s|%08x|%llu|%c|%p|%r\\n\", -1, \"ab\", 255, 7, 65, 4096, buf(\"xy\", 2)); exit(); }",
+    "BEGIN { if (strncmp(comm, \"bash\", 4) == 0 && strcontains(\"abc\", \"b\")) { @y = strlen(\"abc\"); } @e = (int32)PIDTYPE_PGID; @s = sizeof(struct task_struct); @o = offsetof(struct file, f_path); exit(); }",
+    "self:signal:SIGUSR1 { printf(\"%d\\n\", pid); } END { clear(@x); } tracepoint:timer:hrtimer_start { @x[args.function] = count(); }",
+    "tracepoint:skb:kfree_skb { @[args.reason] = count(); @p[args.protocol >> 8 & 0xff | 1 ^ 3] = count(); @q = args.protocol ? 1 : 0; }",
+];
