@@ -302,7 +302,13 @@ impl State {
         let text = format!(
             "Type mismatch for {name}: trying to assign value of type '{ty}' when {what} already has a type '{old}'"
         );
-        self.report(Diagnostic::error(span, text));
+        let d = Diagnostic::error(span, text);
+        self.report(match (ty, old) {
+            (Type::Aggregation(a), Type::Aggregation(b)) if a.to_string() == b.to_string() => {
+                d.hint("all calls for one map need the same parameters")
+            }
+            _ => d,
+        });
     }
 
     /// Strings do not grow beyond the longest allowed, so that the rounds end.
