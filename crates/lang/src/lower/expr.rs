@@ -88,6 +88,9 @@ impl Lower<'_> {
             ExprKind::Call { args, .. } => args,
             _ => &[],
         };
+        if let Some(index) = self.typed.subprog_calls.get(&e.id).copied() {
+            return self.subprog_call(e, index as usize, args);
+        }
         match self.typed.builtins.get(&e.id) {
             Some(builtin) => (builtin.lower)(self, e, args),
             None => {

@@ -228,6 +228,9 @@ impl Lower<'_> {
         let Some(frame) = self.func.frame else {
             return Err(LowerError::new(map.span, "A loop over a map has no place here"));
         };
+        if returns_inside(body) && !self.func.returns.is_empty() {
+            return Err(LowerError::new(map.span, "A function can't return from within a loop over a map"));
+        }
         let func = self.map_callback(id, index, body, var.span)?;
         let returns = returns_inside(body);
         if returns {

@@ -22,6 +22,7 @@ mod service;
 mod stack;
 mod stmt;
 mod strings;
+mod subprog;
 pub mod units;
 mod walk;
 

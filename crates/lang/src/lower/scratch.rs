@@ -1,5 +1,6 @@
 //! Working memory of a function being written: stack slots, the per-CPU scratch element, and what is known to be computed already.
 
+use super::subprog::Return;
 use super::{Lower, LowerError, Place};
 use crate::typed::VarId;
 use fathom_bpf::helpers::Helper;
@@ -68,6 +69,8 @@ pub(super) struct FuncState {
     pub frame: Option<Value>,
     pub vars: HashMap<VarId, VarPlace>,
     pub loops: Vec<Loop>,
+    /// The functions of the script whose bodies are being written.
+    pub returns: Vec<Return>,
     /// Variables of one register: whether there is one assignment at most.
     pub single: HashMap<VarId, bool>,
     /// Variables whose value the verifier knows as a pointer.
@@ -92,6 +95,7 @@ impl FuncState {
             frame: None,
             vars: HashMap::new(),
             loops: Vec::new(),
+            returns: Vec::new(),
             single: HashMap::new(),
             tracked: HashSet::new(),
             scopes: vec![Scope::default()],

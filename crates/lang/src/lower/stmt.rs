@@ -53,16 +53,23 @@ impl Lower<'_> {
         };
         self.probe.predicate.iter().for_each(|p| walk::expr(p, &mut see));
         walk::block(&self.probe.body, &mut see);
+        // A function's body is written at each call: its variables are assigned again each time.
+        for subprog in &self.typed.subprogs {
+            walk::block(&subprog.body, &mut see);
+            walk::block(&subprog.body, &mut see);
+        }
+        seen.extend(self.typed.subprog_vars.iter().flatten());
         let mut frame = FRAME_HEAD;
         let mut places = BTreeMap::new();
         for id in seen {
             let Some(info) = self.typed.var_infos.get(id.0 as usize) else { continue };
             let register = is_register(&info.ty);
             let size = if register { 8 } else { super::scratch::round_up(self.size_of(&info.ty)) };
+            let in_memory = info.address_taken || (info.captured && loops) || self.func.thrifty;
             let place = if info.captured && loops && size <= 32 && frame + size <= FRAME_MAX {
                 frame += size;
                 VarPlace::Frame(frame - size)
-            } else if register && !info.address_taken && !(info.captured && loops) && !self.func.thrifty {
+            } else if register && !in_memory {
                 self.func.single.insert(id, assigned.get(&id).copied().unwrap_or(0) <= 1);
                 continue;
             } else if size <= self.func_stack_limit() && !info.captured && !self.func.thrifty {
@@ -327,6 +334,9 @@ impl Lower<'_> {
                 Ok(())
             }
             StmtKind::Return(value) => {
+                if self.subprog_return(value.as_ref())? {
+                    return Ok(());
+                }
                 let value = match value {
                     Some(e) => {
                         let value = self.scalar(e)?;

@@ -56,7 +56,7 @@ pub(super) fn plan(probe: &TypedProbe, facts: &dyn Facts) -> Vec<Plan> {
         let attachment = Attachment { name: target.name.clone(), how: carrier.how.clone(), cookie: 0 };
         let number = carrier.select.map(|Select::Syscall { number }| number);
         let shared = plans.iter_mut().find(|p| {
-            same_program(&p.carrier, carrier)
+            same_program(&p.carrier, carrier, &uses)
                 && p.numbers.is_empty() == number.is_none()
                 && (number.is_some() || !named || (carrier.has_cookie && facts.has(Feature::AttachCookie)))
                 && (number.is_none() || p.carrier.how == carrier.how)
@@ -132,12 +132,15 @@ fn choose<'t>(target: &'t Target, uses: &Uses, args: &ArgSet, facts: &dyn Facts)
 }
 
 /// Whether one BPF program can serve both.
-fn same_program(a: &Carrier, b: &Carrier) -> bool {
+fn same_program(a: &Carrier, b: &Carrier, uses: &Uses) -> bool {
+    // Where arguments lie is of no interest to a program that reads none.
+    let blind = !uses.args && !uses.arg_n && !uses.retval && !uses.ctx && !uses.registers;
+    let same_kind = std::mem::discriminant(&a.context) == std::mem::discriminant(&b.context);
     a.kind == b.kind
         && a.attach_kind == b.attach_kind
         && a.attach_btf == b.attach_btf
         && a.sleepable == b.sleepable
-        && a.context == b.context
+        && (a.context == b.context || (blind && same_kind))
         && a.has_cookie == b.has_cookie
         && std::mem::discriminant(&a.how) == std::mem::discriminant(&b.how)
 }
