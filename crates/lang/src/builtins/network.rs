@@ -7,7 +7,7 @@ use crate::lower::{Lower, LowerError, Operand};
 use crate::types::{Space, Type};
 use fathom_bpf::helpers::Helper;
 use fathom_bpf::kinds::ProgKind;
-use fathom_codegen::ir::{Effect, Size, Ty};
+use fathom_codegen::ir::{Cond, Effect, Size, Ty};
 use fathom_syntax::ast::Expr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -249,7 +249,14 @@ fn lower_socket_cookie(l: &mut Lower<'_>, call: &Expr, args: &[Expr]) -> Result<
     let [sock] = args else { return Ok(Operand::Void) };
     let value = l.scalar(sock)?;
     if l.unit.kind == ProgKind::TRACING && l.b.ty(value) == Ty::Ptr {
-        let cookie = l.b.call(Helper::GET_SOCKET_COOKIE, &[value], Effect::Read);
+        let null = l.b.iconst(0);
+        let cookie = l.choose(
+            Cond::Ne,
+            value,
+            null,
+            |l| Ok(l.b.call(Helper::GET_SOCKET_COOKIE, &[value], Effect::Read)),
+            |l| Ok(l.b.iconst(0)),
+        )?;
         return Ok(Operand::scalar(cookie, Type::U64));
     }
     // `skc_cookie` is an `atomic64_t` of struct sock_common, which every socket begins with.

@@ -47,8 +47,8 @@ pub(super) static ROWS: &[Builtin] = &[
     value!("gid", Value, (0, 0), "uint64 gid", |_| Type::U64, lower_gid,
         "Id of the group that the current process runs as.",
         r#"begin { printf("%d\n", gid); }"#),
-    value!("comm", Value, (0, 0), "string[16] comm", |_| Type::Str { capacity: crate::lower::COMM_LEN }, |_, _, _| Ok(Operand::Comm),
-        "Name of the current thread, at most 15 characters.",
+    value!("comm", Either, (0, 1), "string[16] comm([uint32 pid])", super::task::infer_comm, super::task::lower_comm,
+        "Name of the current thread, at most 15 characters; or that of another thread by its id, empty if there is none.",
         r#"begin { printf("%s\n", comm); }"#),
     value!("cpu", Value, (0, 0), "uint32 cpu", |_| Type::uint(4), |l, _, _| {
             let cpu = l.b.call(Helper::GET_SMP_PROCESSOR_ID, &[], Effect::Once);

@@ -485,7 +485,10 @@ fn lower_path(l: &mut Lower<'_>, call: &Expr, args: &[Expr]) -> Result<Operand, 
     let Some(path) = args.first() else { return Ok(Operand::Void) };
     let ty = l.ty(call);
     let operand = l.expr(path)?;
-    let object = l.to_scalar(operand, path.span)?;
+    let (object, offset) = match operand {
+        Operand::Remote { addr, offset, .. } => (addr, offset),
+        other => (l.to_scalar(other, path.span)?, 0),
+    };
     if l.unit.kind != ProgKind::TRACING || l.b.ty(object) != Ty::Ptr {
         return Err(LowerError::new(
             path.span,
@@ -496,8 +499,20 @@ fn lower_path(l: &mut Lower<'_>, call: &Expr, args: &[Expr]) -> Result<Operand, 
     let place = l.alloc_scratch(capacity)?;
     let to = l.address(place);
     let size = l.b.iconst(i64::from(capacity));
-    let ret = l.b.call(Helper::D_PATH, &[object, to, size], Effect::Write);
-    l.helper_error(Helper::D_PATH, ret, "", call.span);
+    let null = l.b.iconst(0);
+    // The object that holds the path may be missing (a file that an iterator has come to the end of).
+    let ret = l.choose(
+        Cond::Ne,
+        object,
+        null,
+        |l| {
+            let path = if offset == 0 { object } else { l.b.add_imm(object, offset) };
+            let ret = l.b.call(Helper::D_PATH, &[path, to, size], Effect::Write);
+            l.helper_error(Helper::D_PATH, ret, "", call.span);
+            Ok(ret)
+        },
+        |l| Ok(l.b.iconst(-1)),
+    )?;
     // When it fails, the buffer may hold anything.
     let zero = l.b.iconst(0);
     l.if_then(Cond::Slt, ret, zero, |l| {

@@ -1,7 +1,7 @@
 //! The current task and machine: curtask, ppid, pcomm, leader_tid, leader_comm, username, cgroup, cpid, has_cpid, usermode, numaid,
 //! ncpus, rand, jiffies.
 
-use super::{Builtin, Form};
+use super::{check, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::facts::{Context, Feature, TypeSpace};
 use crate::lower::shapes::is_register;
@@ -9,7 +9,8 @@ use crate::lower::{machine, Lower, LowerError, Operand, COMM_LEN};
 use crate::typed::Const;
 use crate::types::{Space, StructType, Type};
 use fathom_bpf::helpers::Helper;
-use fathom_codegen::ir::{Cond, Effect, LoadConst, Size, Value, Width};
+use fathom_bpf::kinds::ProgKind;
+use fathom_codegen::ir::{Cond, Effect, LoadConst, Size, Ty, Value, Width};
 use fathom_syntax::ast::Expr;
 use fathom_syntax::span::Span;
 
@@ -251,6 +252,47 @@ pub(super) fn member_of(
         };
     }
     Err(LowerError::new(span, "This kernel's structures are not as expected here"))
+}
+
+/// The kernel's function that finds a task by its id, and the one that gives it back.
+const FIND_TASK: &str = "bpf_task_from_pid";
+const RELEASE_TASK: &str = "bpf_task_release";
+
+pub(super) fn infer_comm(cx: &mut CallContext<'_>) -> Type {
+    let ty = Type::Str { capacity: COMM_LEN };
+    if !cx.args.is_empty() {
+        check::integer(cx, 0);
+        // The mechanisms that pass arguments are those whose programs may call the kernel's functions.
+        cx.uses.args = true;
+        if !cx.facts.has_kfunc(FIND_TASK) {
+            cx.error(cx.span, "comm(pid) needs Linux 6.2 or later");
+        }
+        return needs_types(cx, ty);
+    }
+    ty
+}
+
+pub(super) fn lower_comm(l: &mut Lower<'_>, call: &Expr, args: &[Expr]) -> Result<Operand, LowerError> {
+    let [pid] = args else { return Ok(Operand::Comm) };
+    if matches!(l.unit.kind, ProgKind::RAW_TRACEPOINT | ProgKind::KPROBE) {
+        let text = "The kernel does not let programs of this probe find other tasks: comm(pid) works in tracepoints, iterators and timers";
+        return Err(LowerError::new(call.span, text));
+    }
+    let def = kernel_task(l)
+        .ok_or_else(|| LowerError::new(call.span, "The kernel's type information is needed here"))?;
+    let ty = Type::Str { capacity: COMM_LEN };
+    let pid = l.scalar(pid)?;
+    let place = l.alloc_stack(COMM_LEN);
+    l.zero(place, COMM_LEN);
+    let task = l.b.kfunc(FIND_TASK, &[pid], Effect::Write, Ty::Ptr);
+    let null = l.b.iconst(0);
+    l.if_then(Cond::Ne, task, null, |l| {
+        let name = member_of(l, task, def, &["comm"], ty.clone(), call.span)?;
+        l.store(&name, place, &ty)?;
+        l.b.kfunc(RELEASE_TASK, &[task], Effect::Write, Ty::Int);
+        Ok(())
+    })?;
+    Ok(Operand::memory(place, Type::Str { capacity: COMM_LEN }))
 }
 
 /// Code segment of programs in the low two bits: privilege level 3.
