@@ -160,7 +160,7 @@ fn kernel_args() -> Vec<Arg> {
 
 /// The command of tracing: its options are bpftrace's.
 fn trace_command(name: &str) -> clap::Command {
-    let command = clap::Command::new("fathom")
+    clap::Command::new("fathom")
         .bin_name(name.to_owned())
         .about("See anything that a running Linux system does")
         .disable_version_flag(true)
@@ -192,8 +192,7 @@ fn trace_command(name: &str) -> clap::Command {
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::SetTrue).help("Print the version"))
         .args(kernel_args())
         .arg(Arg::new("args").value_name("ARG").num_args(0..).help("The script's file (- for standard input) unless given by -e, then its parameters $1, $2 ..."))
-        .arg(Arg::new("script-args").num_args(0..).last(true).allow_hyphen_values(true).help("Parameters and --name=value options of the script"));
-    command
+        .arg(Arg::new("script-args").num_args(0..).last(true).allow_hyphen_values(true).help("Parameters and --name=value options of the script"))
 }
 
 /// Commands beside tracing.

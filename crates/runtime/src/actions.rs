@@ -4,6 +4,7 @@ use crate::decode::{half, integer, word, Decoder, TAIL_CUT};
 use crate::error::Result;
 use crate::notice;
 use crate::options::Options;
+use crate::repeats::{self, Repeats};
 use crate::shell;
 use crate::user_maps;
 use fathom_codegen::layout::Shape;
@@ -33,6 +34,7 @@ pub struct Actions<'a> {
     options: &'a Options,
     prepared: Vec<Prepared>,
     text: Vec<u8>,
+    repeats: Repeats,
     /// Errors that the script reported with `errorf`.
     pub errors_reported: u64,
 }
@@ -69,6 +71,7 @@ impl<'a> Actions<'a> {
             options,
             prepared,
             text: Vec::with_capacity(4096),
+            repeats: Repeats::default(),
             errors_reported: 0,
         }
     }
@@ -104,10 +107,17 @@ impl<'a> Actions<'a> {
             ActionKind::Exit => return Ok(Flow::Exit(first_number(action, record) as i32)),
             ActionKind::HelperError { helper, message, only_verbose } => {
                 if !only_verbose || self.options.helper_warnings {
-                    self.helper_error(helper, message, action, record, out)?;
+                    if let Some(held) = self.repeats.admit(index) {
+                        let retcode = first_number(action, record);
+                        self.helper_error(helper, message, action, retcode, held, out)?;
+                    }
                 }
             }
-            ActionKind::RuntimeError { message } => self.warn(message, action, out)?,
+            ActionKind::RuntimeError { message } => {
+                if let Some(held) = self.repeats.admit(index) {
+                    self.warn(&format!("{message}{}", repeats::note(held)), action, out)?;
+                }
+            }
             ActionKind::Unwatch => return Ok(Flow::Unwatch(first_number(action, record) as u64)),
             ActionKind::Packet { path } => self.packet(path, action, record, out)?,
         }
@@ -298,23 +308,42 @@ impl<'a> Actions<'a> {
         Ok(())
     }
 
+    /// Tells of warnings that were held back until now.
+    pub fn report_held(&mut self, out: &mut dyn Output) -> Result<()> {
+        for (index, held) in self.repeats.take_held() {
+            let program = self.program;
+            let Some(action) = program.actions.get(index) else { continue };
+            match &action.kind {
+                ActionKind::HelperError { message, helper, .. } => {
+                    let what = if message.is_empty() { helper } else { &**message };
+                    self.warn(&format!("{what} ({held} times more)"), action, out)?;
+                }
+                ActionKind::RuntimeError { message } => {
+                    self.warn(&format!("{message} ({held} times more)"), action, out)?
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn helper_error(
         &mut self,
         helper: &str,
         message: &str,
         action: &Action,
-        record: &[u8],
+        retcode: i64,
+        held: u64,
         out: &mut dyn Output,
     ) -> Result<()> {
         if self.options.no_warnings {
             return Ok(());
         }
-        let retcode = first_number(action, record);
         let reason = fathom_kernel::error::errno_text(retcode.unsigned_abs() as i32);
         let message = if message.is_empty() { reason } else { message.to_owned() };
+        let message = format!("{message}{}", repeats::note(held));
         let location = self.location(action);
-        let mut rendered = notice::render(location, "WARNING", &message, self.options.color);
-        let _ = write!(Append(&mut rendered), "\nAdditional Info - helper: {helper}, retcode: {retcode}");
+        let rendered = notice::render(location, "WARNING", &message, self.options.color);
         out.helper_error(&notice_of(location, &message, &rendered), helper, retcode)?;
         Ok(())
     }
@@ -340,19 +369,6 @@ impl<'a> Actions<'a> {
         if let Err(e) = append_packet(path, unix_ns, data) {
             self.warn(&format!("cannot write the packet to {path}: {e}"), action, out)?;
         }
-        Ok(())
-    }
-}
-
-/// Writes formatted text to a string.
-struct Append<'s>(&'s mut String);
-
-impl Write for Append<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

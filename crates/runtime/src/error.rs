@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug)]
 pub enum Error {
     /// The kernel refused an operation.
-    Kernel(fathom_kernel::Error),
+    Kernel(Box<fathom_kernel::Error>),
     /// The kernel's verifier refused a program: our bug. The text has the script's line and the log.
     Rejected(String),
     /// An attach point could not be attached.
@@ -17,7 +17,7 @@ pub enum Error {
         /// Full name of the probe.
         probe: String,
         /// Why.
-        cause: fathom_kernel::Error,
+        cause: Box<fathom_kernel::Error>,
     },
     /// Output could not be written.
     Output(std::io::Error),
@@ -40,7 +40,7 @@ impl std::error::Error for Error {}
 
 impl From<fathom_kernel::Error> for Error {
     fn from(e: fathom_kernel::Error) -> Error {
-        Error::Kernel(e)
+        Error::Kernel(Box::new(e))
     }
 }
 

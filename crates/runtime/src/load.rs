@@ -216,7 +216,7 @@ fn load_unit(
     }
     Prog::load(&spec).map_err(|e| {
         if e.log.is_empty() {
-            Error::Kernel(e)
+            Error::from(e)
         } else {
             rejected(program, unit, &e, options)
         }

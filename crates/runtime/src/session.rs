@@ -143,6 +143,7 @@ impl Running<'_, '_> {
         let asked = self.exit.take();
         self.run_units(&RunWhen::End, out)?;
         self.report_losses(out)?;
+        self.actions.report_held(out)?;
         if self.program.settings.print_maps_on_exit {
             self.print_maps(out)?;
         }
@@ -229,7 +230,7 @@ impl Running<'_, '_> {
             for attachment in attach::merged(&unit.attachments) {
                 let started = Instant::now();
                 let links = attach::attach(self.facts, prog, &attachment)
-                    .map_err(|cause| Error::Attach { probe: attachment.name.clone(), cause })?;
+                    .map_err(|e| Error::Attach { probe: attachment.name.clone(), cause: Box::new(e) })?;
                 if self.options.verbose && !links.is_empty() {
                     eprintln!("attached {} in {} us", attachment.name, started.elapsed().as_micros());
                 }

@@ -33,7 +33,7 @@ struct KernelName {
 /// How kernel addresses are named: by a program in the kernel, or from kallsyms where that cannot be loaded.
 enum Resolver {
     Unopened,
-    Program(KernelNames),
+    Program(Box<KernelNames>),
     Kallsyms,
 }
 
@@ -66,7 +66,7 @@ impl<'f> Names<'f> {
         let mut resolver = self.resolver.borrow_mut();
         if let Resolver::Unopened = *resolver {
             *resolver = match KernelNames::open() {
-                Ok(program) => Resolver::Program(program),
+                Ok(program) => Resolver::Program(Box::new(program)),
                 Err(_) => Resolver::Kallsyms,
             };
         }

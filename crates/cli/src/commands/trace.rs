@@ -50,7 +50,7 @@ fn try_run(options: &TraceOptions) -> Result<u8, Failure> {
         &compilation.expansions,
         color(),
     );
-    if !(options.no_warnings && !compilation.failed()) {
+    if !options.no_warnings || compilation.failed() {
         eprint!("{diagnostics}");
     }
     dump(options, &compilation, &passes.text);
@@ -183,7 +183,8 @@ fn dump(options: &TraceOptions, compilation: &Compilation, passes: &str) {
     text.push_str(passes);
     if let (Some(program), true) = (&compilation.program, wants(options, &["bpf", "dis"])) {
         for unit in &program.units {
-            let _ = writeln!(text, "BPF {}\n---\n{}", unit.name, fathom_bpf::disasm::program(&unit.insns));
+            let _ =
+                writeln!(text, "BPF {}\n---\n{}", unit.name, fathom_codegen::listing::of_unit(unit, program));
         }
     }
     if !text.is_empty() {
