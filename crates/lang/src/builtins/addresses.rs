@@ -282,7 +282,9 @@ fn lower_percpu_kaddr(l: &mut Lower<'_>, call: &Expr, args: &[Expr]) -> Result<O
             l.b.call_ptr(Helper::PER_CPU_PTR, &[base, cpu], Effect::Read)
         }
     };
-    let value = l.number(ptr);
+    // Another CPU's variable may be none: there is no such CPU.
+    let null = l.b.iconst(0);
+    let value = l.choose(Cond::Ne, ptr, null, |l| Ok(l.number(ptr)), |l| Ok(l.b.iconst(0)))?;
     Ok(Operand::scalar(value, ty))
 }
 

@@ -386,3 +386,17 @@ fn rows_are_complete_and_names_unique() {
         assert!(row.args.0 <= row.args.1 && (row.form != Form::Value || row.args.1 == 0), "{}", row.name);
     }
 }
+
+/// Examples are run where the tracer runs; here they have to be scripts, and those of begin to compile.
+#[test]
+fn examples_are_scripts() {
+    for row in rows() {
+        let (_, diagnostics) = fathom_syntax::parse(row.example, fathom_syntax::span::FileId(0));
+        assert!(diagnostics.is_empty(), "{}: {diagnostics:?}", row.name);
+        // The symbol of this one is none of the recorded world's.
+        if row.example.starts_with("begin") && row.name != "ksym" && row.name != "kaddr" {
+            let compilation = compile_in(row.example, true);
+            assert!(compilation.program.is_some(), "{}: {:?}", row.name, compilation.diagnostics);
+        }
+    }
+}
