@@ -300,3 +300,6 @@ impl Lower<'_> {
         self.b.call(helper, &[], Effect::Read)
     }
 }
+
+#[cfg(test)]
+mod tests;
