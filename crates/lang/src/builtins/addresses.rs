@@ -84,8 +84,17 @@ pub(super) static ROWS: &[Builtin] = &[
         is_unsafe: false,
         pure_value: true,
         infer: |cx| {
-            check::string_literal(cx, 0);
-            check::integer(cx, 1);
+            let name = check::string_literal(cx, 0);
+            if let Some(name) = name.filter(|n| cx.facts.kernel_symbol(n).is_none()) {
+                cx.error_hint(
+                    cx.arg_span(0),
+                    format!("Could not resolve the per-CPU variable: {name}"),
+                    "the names are those of /proc/kallsyms, which has variables only if the kernel is built with CONFIG_KALLSYMS_ALL=y",
+                );
+            }
+            if cx.args.len() > 1 {
+                check::integer(cx, 1);
+            }
             Type::pointer(Type::U64, Space::Kernel)
         },
         lower: lower_percpu_kaddr,

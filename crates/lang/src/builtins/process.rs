@@ -96,13 +96,13 @@ pub(super) static ROWS: &[Builtin] = &[
             Type::U64
         }, lower_arg_n,
         "Argument number N of the traced function or USDT probe, from `arg0`.",
-        r#"uprobe:/bin/sh:main { printf("%d\n", arg0); }"#),
+        r#"uprobe:libc:getenv { printf("%s\n", str(arg0)); }"#),
     value!("retval", Value, (0, 0), "uint64 retval", infer_retval, |l, e, _| {
             let ty = l.ty(e);
             l.return_value(&ty, e.span)
         },
         "What the traced function returned.",
-        r#"uretprobe:/bin/sh:main { printf("%d\n", retval); }"#),
+        r#"uretprobe:libc:getenv { printf("%p\n", retval); }"#),
     value!("kstack", Either, (0, 2), "kstack kstack([mode,][n])", |cx| infer_stack(cx, false), |l, e, _| {
             let ty = l.ty(e);
             l.stack_value(&ty, e.span)

@@ -352,6 +352,7 @@ fn wrong_arguments_are_explained() {
         ("@[1] = 1; find(@, 1, 2);", "find() expects a variable as third argument"),
         ("kaddr(comm);", "kaddr() expects a string literal as first argument"),
         ("kaddr(\"nothing\");", "Failed to resolve kernel symbol: nothing"),
+        ("percpu_kaddr(\"nothing\");", "Could not resolve the per-CPU variable: nothing"),
         ("uaddr(\"x\");", "uaddr() can only be used with uprobes, uretprobes and USDT probes"),
         ("pton(\"1.2.3\");", "pton() expects a string literal of an IPv4 or IPv6 address, got '1.2.3'"),
         ("ntop(\"abcd\");", "ntop() invalid array of 5 bytes: an address has 4 or 16"),
