@@ -7,7 +7,7 @@ use crate::types;
 use fathom_bpf::insn::Insn;
 use fathom_bpf::kinds::{AttachKind, MapKind};
 use fathom_codegen::ir::LoadConst;
-use fathom_codegen::program::{Attach, MapDef, MapRole, Program, RelocTarget, RunWhen, Unit};
+use fathom_codegen::program::{ActionKind, Attach, MapDef, MapRole, Program, RelocTarget, RunWhen, Unit};
 use fathom_kernel::btf;
 use fathom_kernel::clock::Clock;
 use fathom_kernel::map::{Map, MapSpec, Update};
@@ -86,10 +86,22 @@ pub fn times(unit: &Unit, when: &RunWhen) -> usize {
     unit.attachments.iter().filter(|a| matches!(&a.how, Attach::Run(w) if w == when)).count()
 }
 
+/// Whether a clause that others than the tracer itself make run prints something. Warnings alone fit a small ring: what does not fit is counted.
+fn prints_often(program: &Program) -> bool {
+    let hot: Vec<u32> = program.units.iter().filter(|u| is_hot(u)).map(|u| u.clause).collect();
+    program.actions.iter().any(|a| {
+        let is_warning = matches!(
+            a.kind,
+            ActionKind::HelperError { .. } | ActionKind::RuntimeError { .. } | ActionKind::Exit
+        );
+        !is_warning && hot.contains(&a.clause)
+    })
+}
+
 fn ring_bytes(program: &Program, options: &Options) -> u64 {
     let asked = if options.ring_bytes != 0 { options.ring_bytes } else { program.settings.ring_bytes };
     let chosen = match asked {
-        0 if program.units.iter().any(is_hot) => RING_BYTES_LARGE,
+        0 if prints_often(program) => RING_BYTES_LARGE,
         0 => RING_BYTES_SMALL,
         n => n,
     };
