@@ -431,11 +431,14 @@ impl Map {
         Ok(())
     }
 
-    /// Sets every element of an array to zeros.
+    /// Sets every element to zeros. An element that a program deletes meanwhile stays deleted.
     pub fn zero(&self) -> Result<()> {
         let zeros = vec![0; self.stride()];
-        for i in 0..self.max_entries {
-            self.update(&i.to_ne_bytes(), &zeros, Update::Any)?;
+        for key in self.keys()?.chunks(self.key_size.max(1)) {
+            match self.update(key, &zeros, Update::Exist) {
+                Err(e) if e.errno == libc::ENOENT => {}
+                other => other?,
+            }
         }
         Ok(())
     }

@@ -255,6 +255,11 @@ fn rejected(program: &Program, unit: &Unit, e: &fathom_kernel::Error, options: &
     Error::Rejected(text)
 }
 
+/// Whether the kernel refuses a helper as such, whatever its arguments.
+fn forbids_helper(log: &str) -> bool {
+    log.contains("cannot use helper") || log.contains("unknown func") || log.contains("is not allowed")
+}
+
 const LOG_LINES_SHOWN: usize = 12;
 
 /// The last instruction that a verifier log names: lines begin `12: (85) call ...`.
