@@ -16,8 +16,10 @@ use std::sync::Arc;
 
 /// Address of every known kernel symbol, further ones follow.
 const SYMBOLS_START: u64 = 0xffff_ffff_8100_0000;
-/// Functions that can be probed, with the C types of their parameters.
-const FUNCTIONS: &[(&str, &[(&str, &str, u32)])] = &[
+/// A parameter of a function: name, C type, bytes.
+type Parameter = (&'static str, &'static str, u32);
+/// Functions that can be probed.
+const FUNCTIONS: &[(&str, &[Parameter])] = &[
     ("do_nanosleep", &[("t", "struct hrtimer_sleeper *", 8), ("mode", "int", 4)]),
     ("vfs_open", &[("path", "const struct path *", 8), ("file", "struct file *", 8)]),
     (
@@ -248,8 +250,8 @@ fn raw_tracepoint(kind: &Kind, parts: &[String]) -> Resolution {
     one(kind, format!("rawtracepoint:vmlinux:{event}"), None, args, vec![carrier])
 }
 
-fn typed_args(parameters: &[(&str, &str, u32)]) -> Vec<Arg> {
-    let arg = |(name, text, size): &(&str, &str, u32)| Arg {
+fn typed_args(parameters: &[Parameter]) -> Vec<Arg> {
+    let arg = |(name, text, size): &Parameter| Arg {
         name: (*name).into(),
         ty: ArgType::Text { text: (*text).to_owned(), size: *size, signed: *size == 4 },
         data_loc: false,
