@@ -229,7 +229,7 @@ impl KernelFacts {
             data_loc: false,
         });
         let ret = (ret != 0).then(|| ArgType::C(c_types::id_of(index, ret)));
-        Some((id, ArgSet { args: args.collect(), ret, unavailable: None }))
+        Some((id, ArgSet { args: args.collect(), ret, ..ArgSet::default() }))
     }
 
     /// BTF id of a kernel variable.

@@ -3,7 +3,7 @@
 use crate::facts::KernelFacts;
 use crate::provider::{Listing, Provider, PROVIDERS};
 use crate::wildcard;
-use fathom_lang::facts::{ArgType, Facts, ProbeRequest};
+use fathom_lang::facts::{ArgNames, ArgType, Facts, ProbeRequest};
 use fathom_symbols::btf::Kind;
 
 /// Lists what fits a pattern such as `tracepoint:sched:*`, `*sleep*`, `struct task_struct`, or several joined by commas; `None`: everything.
@@ -68,7 +68,8 @@ fn add(
 /// Arguments of a probe, one a line.
 fn arguments(facts: &KernelFacts, probe: &str) -> Vec<String> {
     let parts: Vec<String> = probe.split(':').map(str::to_owned).collect();
-    let request = ProbeRequest { raw: probe.to_owned(), parts, pid: None, allow_unsafe: false };
+    let names = ArgNames { args: true, retval: true };
+    let request = ProbeRequest { raw: probe.to_owned(), parts, names, ..ProbeRequest::default() };
     let resolution = facts.resolve(&request);
     let Some(target) = resolution.targets.first() else { return Vec::new() };
     let text = |ty: &ArgType| match ty {
@@ -79,6 +80,14 @@ fn arguments(facts: &KernelFacts, probe: &str) -> Vec<String> {
         target.args.args.iter().map(|a| format!("    {} {}", text(&a.ty), a.name)).collect();
     lines.extend(target.args.ret.as_ref().map(|ty| format!("    {} retval", text(ty))));
     lines
+}
+
+/// A C declaration of a name by the text of its type: the length of an array stands behind the name.
+fn declaration(ty: &str, name: &str) -> String {
+    match ty.find('[') {
+        Some(at) => format!("{} {name}{}", &ty[..at], &ty[at..]),
+        None => format!("{ty} {name}"),
+    }
 }
 
 /// `struct x` and the like: the keyword and the pattern of names.
@@ -115,4 +124,15 @@ fn types(facts: &KernelFacts, keyword: &str, pattern: &str, verbose: bool) -> Ve
     lines.sort();
     lines.dedup();
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_arrays_stand_behind_the_name() {
+        assert_eq!(declaration("char[16]", "comm"), "char comm[16]");
+        assert_eq!(declaration("struct file *", "file"), "struct file * file");
+    }
 }
