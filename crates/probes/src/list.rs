@@ -77,7 +77,7 @@ fn arguments(facts: &KernelFacts, probe: &str) -> Vec<String> {
         ArgType::Text { text, .. } => text.clone(),
     };
     let mut lines: Vec<String> =
-        target.args.args.iter().map(|a| format!("    {} {}", text(&a.ty), a.name)).collect();
+        target.args.args.iter().map(|a| format!("    {}", declaration(&text(&a.ty), &a.name))).collect();
     lines.extend(target.args.ret.as_ref().map(|ty| format!("    {} retval", text(ty))));
     lines
 }

@@ -242,9 +242,11 @@ fn rejected(program: &Program, unit: &Unit, e: &fathom_kernel::Error, options: &
         .and_then(|l| program.locations.get(l.1 .0 as usize));
     let message = format!("{e}");
     let mut text = notice::render(place, "ERROR", &message, options.color);
-    text.push_str(
-        "\nHINT: this is a fault of the compiler, not of the script; please report it with the script",
-    );
+    text.push_str("\nHINT: ");
+    text.push_str(match forbids_helper(&e.log) {
+        true => "this kernel does not let such a program call the helper: it is locked down, built without it, or too old; see `fathom info`",
+        false => "this is a fault of the compiler, not of the script; please report it with the script",
+    });
     let log: Vec<&str> = e.log.lines().collect();
     let shown = if options.verbose || options.verifier_log { log.len() } else { LOG_LINES_SHOWN };
     text.push_str("\nThe verifier's last lines:");
