@@ -2,7 +2,7 @@
 
 use super::shapes::{is_register, register_size};
 use super::{machine, Lower, LowerError, Operand, Place};
-use crate::facts::{Arg, Context, SyscallArg, UsdtArg, UsdtPlace};
+use crate::facts::{Arg, ArgPlace, Context, SyscallArg, UsdtArg, UsdtPlace};
 use crate::types::{Space, Type};
 use fathom_bpf::kinds::ProgKind;
 use fathom_codegen::ir::{Size, Ty, Value};
@@ -40,10 +40,13 @@ impl Lower<'_> {
             Context::Array { trusted } => {
                 Ok(Operand::scalar(self.array_element(index, trusted, ty), ty.clone()))
             }
-            Context::Registers { at_return: false } => {
-                let value = self.function_argument(index as u64, span)?;
-                Ok(Operand::scalar(self.narrow(value, ty), ty.clone()))
-            }
+            Context::Registers { at_return: false } => match self.probe.args.clone().places.get(index) {
+                Some(place) => self.placed_argument(place, ty, span),
+                None => {
+                    let value = self.function_argument(index as u64, span)?;
+                    Ok(Operand::scalar(self.narrow(value, ty), ty.clone()))
+                }
+            },
             Context::Usdt { args } => {
                 let place = args.get(index).cloned().ok_or_else(none)?;
                 let value = self.usdt_argument(&place, span)?;
@@ -54,6 +57,37 @@ impl Lower<'_> {
                 self.syscall_argument(which, ty, span)
             }
             _ => Err(none()),
+        }
+    }
+
+    /// An argument whose place the debug information gives.
+    fn placed_argument(&mut self, place: &ArgPlace, ty: &Type, span: Span) -> Result<Operand, LowerError> {
+        let ctx = self.ctx();
+        match place {
+            ArgPlace::Registers(registers) => {
+                if let ([register], true) = (registers.as_slice(), is_register(ty)) {
+                    let value = self.b.load_invariant(ctx, i32::from(*register), Size::B8, false);
+                    return Ok(Operand::scalar(self.narrow(value, ty), ty.clone()));
+                }
+                // A small struct: its bytes stand in one or two registers.
+                let copy = self.alloc(registers.len() as u32 * 8)?;
+                for (i, register) in registers.iter().enumerate() {
+                    let value = self.b.load_invariant(ctx, i32::from(*register), Size::B8, false);
+                    let at = copy.at(i as u32 * 8);
+                    self.b.store(at.ptr, at.offset, Size::B8, value);
+                }
+                Ok(Operand::memory(copy, ty.clone()))
+            }
+            ArgPlace::Stack(offset) => {
+                let sp = self.b.load_invariant(ctx, i32::from(machine::STACK_POINTER), Size::B8, false);
+                self.at_address(sp, i64::from(*offset), self.probe_space(), ty, span)
+            }
+            ArgPlace::Behind(pointer) => {
+                let addr = self.placed_argument(pointer, &Type::U64, span)?;
+                let addr = self.to_scalar(addr, span)?;
+                self.at_address(addr, 0, self.probe_space(), ty, span)
+            }
+            ArgPlace::Unreadable(why) => Err(LowerError::new(span, *why)),
         }
     }
 
@@ -270,11 +304,7 @@ impl Lower<'_> {
         let ctx = self.ctx();
         let direct = matches!(
             self.unit.context,
-            Context::Typed { .. }
-                | Context::Registers { .. }
-                | Context::Usdt { .. }
-                | Context::PerfEvent
-                | Context::Record { .. }
+            Context::Typed { .. } | Context::Registers { .. } | Context::Usdt { .. } | Context::PerfEvent
         );
         let value = if direct { ctx } else { self.number(ctx) };
         debug_assert!(self.b.ty(ctx) == Ty::Ptr, "the context is a pointer");

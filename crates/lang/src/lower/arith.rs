@@ -34,17 +34,18 @@ impl Lower<'_> {
         let a = self.keep_or_number(a, &left_ty, op);
         let b = self.scalar(right)?;
         let b = self.number(b);
+        let moves = matches!(op, BinaryOp::Add | BinaryOp::Sub);
         match (&left_ty, &right_ty) {
-            (Type::Pointer { .. }, Type::Pointer { .. }) => {
+            (Type::Pointer { .. }, Type::Pointer { .. }) if op == BinaryOp::Sub => {
                 let a = self.number(a);
                 let bytes = self.b.sub(a, b);
                 let size = i64::from(self.pointee_size(&left_ty));
                 Ok(Operand::scalar(self.b.sdiv_imm(bytes, size), ty))
             }
-            (Type::Pointer { .. }, _) => {
+            (Type::Pointer { .. }, _) if moves => {
                 Ok(Operand::scalar(self.pointer_offset(a, &left_ty, b, op == BinaryOp::Sub), ty))
             }
-            (_, Type::Pointer { .. }) => {
+            (_, Type::Pointer { .. }) if op == BinaryOp::Add => {
                 let a = self.number(a);
                 Ok(Operand::scalar(self.pointer_offset(b, &right_ty, a, false), ty))
             }

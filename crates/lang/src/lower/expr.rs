@@ -10,6 +10,9 @@ use fathom_codegen::ir::{Cond, Size, Ty, Value, Width};
 use fathom_syntax::ast::{Expr, ExprKind, UnaryOp};
 use fathom_syntax::span::Span;
 
+/// First id of types that the script declares ([`crate::types::CTypeId`]).
+const SCRIPT_TYPES: u64 = 1 << 48;
+
 impl Lower<'_> {
     /// Evaluates an expression.
     ///
@@ -344,6 +347,9 @@ impl Lower<'_> {
         let bytes = info.bit_offset / 8;
         match base {
             Operand::Remote { addr, offset, space, .. } => {
+                // A struct that the script declares need not look like the kernel's.
+                let own = def.id.0 >= SCRIPT_TYPES && space == Space::Kernel && addr != self.ctx();
+                let addr = if own { self.number(addr) } else { addr };
                 if info.bit_size > 0 {
                     let bits =
                         u64::from(info.bit_offset).saturating_add((offset.max(0) as u64).saturating_mul(8));
@@ -512,6 +518,8 @@ impl Lower<'_> {
                     Operand::Remote { addr, offset, .. } => self.offset_address(addr, offset),
                     other => self.to_scalar(other, span)?,
                 };
+                // What the verifier knows of an object holds for its own type only.
+                let value = if from == *ty || value == self.ctx() { value } else { self.number(value) };
                 Ok(Operand::scalar(value, ty.clone()))
             }
             ty if is_register(ty) => {

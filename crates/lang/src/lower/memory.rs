@@ -237,8 +237,9 @@ impl Lower<'_> {
         if offset == 0 {
             return addr;
         }
-        // Constant offsets of 29 bits and more are refused for pointers that the verifier knows.
-        let addr = if offset.unsigned_abs() >= 1 << 28 { self.number(addr) } else { addr };
+        // The verifier refuses to add to a pointer to an object that may be null, and to add 29 bits and more.
+        let keep = addr == self.ctx() && offset.unsigned_abs() < 1 << 28;
+        let addr = if keep { addr } else { self.number(addr) };
         self.b.add_imm(addr, offset)
     }
 

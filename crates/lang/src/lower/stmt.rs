@@ -432,7 +432,7 @@ impl Lower<'_> {
         let signed = crate::analyse::operands_signed(target, rhs, self.typed);
         let mut right = self.scalar(rhs)?;
         right = self.number(right);
-        if let Type::Pointer { to, .. } = &ty {
+        if let (Type::Pointer { to, .. }, BinaryOp::Add | BinaryOp::Sub) = (&ty, op) {
             right = self.b.mul_imm(right, i64::from(self.size_of(to).max(1)));
         }
         if let ExprKind::Var(name) = &target.kind {

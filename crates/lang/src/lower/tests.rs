@@ -461,3 +461,9 @@ fn a_process_filter_comes_first() {
     machine.run(0, &[0; 168]);
     assert_eq!(machine.word("@", 8), 1);
 }
+
+#[test]
+fn pointers_are_numbers_outside_of_additions() {
+    assert_eq!(at("$p = (int32 *)0x1237; @ = ($p & 0xff) + ((uint64)($p + 1) - 0x1237);"), 0x37 + 4);
+    assert_eq!(at("$p = (int32 *)0x1240; $q = (int32 *)0x1230; @ = $p - $q;"), 4);
+}

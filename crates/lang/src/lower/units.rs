@@ -3,7 +3,7 @@
 use super::{Lower, LowerError, Output, UnitState};
 use crate::facts::{ArgSet, Carrier, Context, Facts, Feature, Select, Target};
 use crate::typed::{TypedProbe, Uses};
-use crate::types::Type;
+use crate::types::{Space, Type};
 use fathom_bpf::helpers::Helper;
 use fathom_codegen::ir::{Cond, Effect, MapId, Size, Ty, Value};
 use fathom_codegen::program::{Attachment, Unit};
@@ -213,6 +213,9 @@ impl Lower<'_> {
             let zero = self.b.iconst(0);
             self.leave_unless(Cond::Sge, index, zero);
         }
+        if let Context::Typed { ty } = self.unit.context {
+            self.leave_at_end_of_iteration(ty);
+        }
         if let (Some(pid), true) = (self.options.pid, unfiltered_pid) {
             let id = self.once_call(Helper::GET_CURRENT_PID_TGID);
             let tgid = self.b.lshr_imm(id, 32);
@@ -220,6 +223,19 @@ impl Lower<'_> {
             self.leave_unless(Cond::Eq, tgid, want);
         }
         Ok(())
+    }
+
+    /// Iterators run the program once more behind the last object, with null for it: scripts never see that call. The object is the member
+    /// behind `meta` (`struct bpf_iter__task` and its like).
+    fn leave_at_end_of_iteration(&mut self, context: crate::types::CTypeId) {
+        let Type::Struct { def, .. } = self.store.type_of(context, Space::Kernel) else { return };
+        let members = self.store.fields(&def, Space::Kernel, Space::Kernel);
+        let Some(object) = members.get(1).filter(|m| matches!(m.ty, Type::Pointer { .. })) else { return };
+        let Ok(offset) = i32::try_from(object.bit_offset / 8) else { return };
+        let ctx = self.ctx();
+        let pointer = self.b.load_ptr_invariant(ctx, offset);
+        let null = self.b.iconst(0);
+        self.leave_unless(Cond::Ne, pointer, null);
     }
 
     /// Which of the unit's targets fired, from 0; negative for none.
