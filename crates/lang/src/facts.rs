@@ -100,6 +100,17 @@ pub struct ProbeRequest {
     pub pid: Option<u32>,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
+    /// What the clause names: types that cost much to find are looked for only then.
+    pub names: ArgNames,
+}
+
+/// What a clause names of its probe's arguments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArgNames {
+    /// `args`
+    pub args: bool,
+    /// `retval`
+    pub retval: bool,
 }
 
 /// What an attach point stands for.
@@ -150,6 +161,21 @@ pub struct ArgSet {
     pub ret: Option<ArgType>,
     /// Why there are none, for the diagnostic when `args` is used.
     pub unavailable: Option<String>,
+    /// Where each argument lies when the context is [`Context::Registers`]; empty: one register or stack slot each, in order.
+    pub places: Vec<ArgPlace>,
+}
+
+/// Where an argument of a function lies at the function's first instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgPlace {
+    /// In registers, eight bytes each, by their offsets into `struct pt_regs`. Two for small structs.
+    Registers(Vec<u16>),
+    /// In memory, this many bytes above the stack pointer.
+    Stack(u32),
+    /// In memory that a pointer in this place points to.
+    Behind(Box<ArgPlace>),
+    /// Where programs cannot read it, and why.
+    Unreadable(&'static str),
 }
 
 /// A named argument.

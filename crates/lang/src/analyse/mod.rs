@@ -176,10 +176,11 @@ fn expand(
         let mut attempted = 0usize;
         for (i, probe) in loaded.probes.iter().enumerate() {
             attempted += 1;
-            let Some(targets) = attaching.clause(probe) else { continue };
             let predicate = probe.predicate.as_ref().map(|p| expander.expr(p));
             let body = expander.block(&probe.body);
-            let mut groups = probes::split(i as u32, probe.span, targets, predicate.as_ref(), &body);
+            let named = probes::Named::by(predicate.as_ref(), &body);
+            let Some(targets) = attaching.clause(probe, &named) else { continue };
+            let mut groups = probes::split(i as u32, probe.span, targets, &named);
             if groups.is_empty() {
                 groups.push(ProbeContext { clause: i as u32, span: probe.span, ..ProbeContext::default() });
             }

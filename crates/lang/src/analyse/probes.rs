@@ -4,11 +4,12 @@ use super::walk;
 use super::ProbeContext;
 use crate::compile::{Mode, Options};
 use crate::config::{Config, MissingProbes};
-use crate::facts::{ArgSet, Context, Facts, ProbeRequest, Target};
+use crate::facts::{ArgNames, ArgSet, Context, Facts, ProbeRequest, Target};
 use crate::types::CTypeId;
 use fathom_syntax::ast::{AttachPoint, Block, Expr, ExprKind, Probe};
 use fathom_syntax::diag::Diagnostic;
 use regex_lite::Regex;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Resolves the attach points of all clauses.
@@ -25,6 +26,8 @@ pub struct Attaching<'a> {
     total: u64,
     /// An attach point of the current clause is wrong in itself.
     malformed: bool,
+    /// What the current clause names.
+    names: ArgNames,
 }
 
 /// Providers that are no events but stages of a run: no filter removes them.
@@ -45,20 +48,24 @@ impl<'a> Attaching<'a> {
                 None
             }
         });
-        Attaching { facts, config, options, diags, filter, total: 0, malformed: false }
+        Attaching { facts, config, options, diags, filter, total: 0, malformed: false, names: ArgNames::default() }
     }
 
     /// The targets of a clause; `None` when the clause is to be left out.
-    pub fn clause(&mut self, probe: &Probe) -> Option<Vec<Target>> {
+    pub fn clause(&mut self, probe: &Probe, named: &Named) -> Option<Vec<Target>> {
         let mut targets: Vec<Target> = Vec::new();
         let before = self.diags.iter().filter(|d| d.is_error()).count();
         self.malformed = false;
+        self.names = named.args;
         let mut found = 0;
+        // A probe may be in several places of a program under one name.
+        let mut seen: HashSet<(String, String)> = HashSet::new();
         for ap in &probe.attach_points {
             let new = self.attach_point(ap);
             found += new.len();
             for t in new.into_iter().filter(|t| self.wanted(t)) {
-                if !targets.iter().any(|o| o.name == t.name) || STAGES.contains(&t.provider) {
+                let place = t.carriers.first().map_or_else(String::new, |c| format!("{:?}", c.how));
+                if seen.insert((t.name.clone(), place)) || STAGES.contains(&t.provider) {
                     targets.push(t);
                 }
             }
@@ -158,7 +165,13 @@ impl<'a> Attaching<'a> {
             }
         }
         let raw = if changed { parts.join(":") } else { ap.raw.clone() };
-        Some(ProbeRequest { raw, parts, pid: self.options.pid, allow_unsafe: self.options.allow_unsafe })
+        Some(ProbeRequest {
+            raw,
+            parts,
+            pid: self.options.pid,
+            allow_unsafe: self.options.allow_unsafe,
+            names: self.names,
+        })
     }
 }
 
@@ -186,6 +199,37 @@ fn substitute(text: &str, options: &Options) -> Result<String, String> {
     Ok(out)
 }
 
+/// What a clause, its macros expanded, names of its probe.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named {
+    /// Arguments and return value.
+    pub args: ArgNames,
+    /// `ctx`
+    pub ctx: bool,
+}
+
+impl Named {
+    /// Looks through predicate and body.
+    pub fn by(predicate: Option<&Expr>, body: &Block) -> Named {
+        let mut named = Named::default();
+        let mut look = |e: &Expr| {
+            if let ExprKind::Ident(name) | ExprKind::Call { name, .. } = &e.kind {
+                match name.strip_prefix("__builtin_").unwrap_or(name) {
+                    "args" => named.args.args = true,
+                    "retval" => named.args.retval = true,
+                    "ctx" => named.ctx = true,
+                    _ => {}
+                }
+            }
+        };
+        if let Some(p) = predicate {
+            walk::expr(p, &mut look);
+        }
+        walk::block(body, &mut look);
+        named
+    }
+}
+
 /// What targets must have in common to share a body.
 #[derive(PartialEq)]
 struct Shared {
@@ -199,23 +243,9 @@ pub fn split(
     clause: u32,
     probe_span: fathom_syntax::span::Span,
     targets: Vec<Target>,
-    predicate: Option<&Expr>,
-    body: &Block,
+    named: &Named,
 ) -> Vec<ProbeContext> {
-    let (mut args, mut ctx) = (false, false);
-    let mut look = |e: &Expr| {
-        if let ExprKind::Ident(name) | ExprKind::Call { name, .. } = &e.kind {
-            match name.strip_prefix("__builtin_").unwrap_or(name) {
-                "args" | "retval" => args = true,
-                "ctx" => ctx = true,
-                _ => {}
-            }
-        }
-    };
-    if let Some(p) = predicate {
-        walk::expr(p, &mut look);
-    }
-    walk::block(body, &mut look);
+    let args = named.args.args || named.args.retval;
     let mut groups: Vec<(Shared, ProbeContext)> = Vec::new();
     for t in targets {
         let typed = t.carriers.iter().find_map(|c| match c.context {
@@ -224,7 +254,7 @@ pub fn split(
         });
         let shared = Shared {
             args: args.then(|| t.args.clone()),
-            ctx: typed.filter(|_| ctx),
+            ctx: typed.filter(|_| named.ctx),
             is_user: super::default_space(std::slice::from_ref(&t)) == crate::types::Space::User,
         };
         match groups.iter_mut().find(|(s, _)| *s == shared) {

@@ -207,10 +207,11 @@ fn infer_kfunc_allowed(cx: &mut CallContext<'_>) -> Type {
 fn infer_func(cx: &mut CallContext<'_>) -> Type {
     cx.uses.func = true;
     let targets = cx.probe.map(|p| p.targets.as_slice()).unwrap_or_default();
-    let unknown = targets.iter().find(|t| t.func.is_none()).map(|t| t.name.clone());
+    let unknown = targets.iter().find(|t| t.func.is_none()).map(|t| t.provider);
     let longest = targets.iter().filter_map(|t| t.func.as_ref()).map(String::len).max().unwrap_or(0);
-    if let Some(name) = unknown {
-        cx.error(cx.span, format!("The func builtin can not be used with {name}: no function is traced"));
+    if let Some(provider) = unknown {
+        let text = format!("The func builtin can not be used with {provider} probes: no function is traced");
+        cx.error(cx.span, text);
     }
     Type::Str { capacity: longest as u32 + 1 }
 }
