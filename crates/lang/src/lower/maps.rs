@@ -242,7 +242,7 @@ impl Lower<'_> {
     }
 
     /// Type of a map's values, and its aggregation.
-    pub(super) fn map_type(
+    pub(crate) fn map_type(
         &self,
         map: MapIndex,
         span: Span,

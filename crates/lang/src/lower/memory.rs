@@ -354,9 +354,9 @@ impl Lower<'_> {
             Operand::Void => self.zero(dst, size),
             Operand::Scalar { value, .. } if is_register(ty) => self.scalar_store(dst, ty, *value),
             Operand::Scalar { value, ty: from } => {
-                // A cast of an integer to an array of bytes of the same size.
+                // A cast of an integer to an array of the same size; a literal fills what the array takes.
                 self.zero(dst, size);
-                let bytes = register_size(from).min(size);
+                let bytes = if matches!(size, 1 | 2 | 4 | 8) { size } else { register_size(from).min(size) };
                 let store = Size::from_bytes(bytes).unwrap_or(Size::B1);
                 self.store_bytes(dst, store, *value);
             }
