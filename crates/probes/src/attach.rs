@@ -186,6 +186,11 @@ fn merge(into: &mut Attachment, a: &Attachment) -> bool {
             symbols.extend(new);
             true
         }
+        // Targets that one program tells apart by itself, such as system calls by number.
+        (Attach::RawTracepoint { name }, Attach::RawTracepoint { name: new }) => {
+            *name == new && into.cookie == a.cookie
+        }
+        (Attach::Tracing, Attach::Tracing) => into.cookie == a.cookie,
         _ => false,
     }
 }

@@ -64,12 +64,9 @@ pub(super) fn plan(probe: &TypedProbe, facts: &dyn Facts) -> Vec<Plan> {
         match shared {
             Some(plan) => {
                 match number {
-                    // One attachment serves them all; its name lists them.
+                    // One link serves them all: attachments that are alike but for the name are merged when attaching.
                     Some(number) => {
-                        if let Some(first) = plan.attachments.first_mut() {
-                            first.name.push(',');
-                            first.name.push_str(&target.name);
-                        }
+                        plan.attachments.push(attachment);
                         plan.numbers.push(number);
                     }
                     None => {
