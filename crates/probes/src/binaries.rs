@@ -2,12 +2,11 @@
 
 use crate::wildcard;
 use fathom_kernel::Root;
-use fathom_lang::types::{CType, CTypeId};
 use fathom_symbols::elf::Elf;
 use fathom_symbols::ldcache::LdCache;
 use fathom_symbols::Bytes;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Files that were looked at.
@@ -37,11 +36,6 @@ impl Binaries {
         bytes
     }
 
-    /// Types of debug information; kernel types have other ids.
-    pub fn c_type(&self, _id: CTypeId) -> Option<CType> {
-        None
-    }
-
     /// The files that a name or pattern of an attach point means: a path, a program in `PATH`, or a library by the name that the loader
     /// knows. For a process, paths are those in its own mount namespace.
     pub fn find(&self, name: &str, pid: Option<u32>) -> Vec<PathBuf> {
@@ -53,6 +47,11 @@ impl Binaries {
                 .into_iter()
                 .filter(|p| p.is_file())
                 .collect();
+        }
+        // A process knows best which of several libraries of this name it uses.
+        let mapped = pid.and_then(|pid| self.mapped_by(pid).into_iter().find(|p| is_library(p, name)));
+        if let Some(mapped) = mapped {
+            return vec![mapped];
         }
         let found = self.in_path(name).or_else(|| self.library(name));
         found.map(|p| self.in_namespace(&p, pid)).into_iter().collect()
@@ -88,9 +87,14 @@ impl Binaries {
     /// Files that fit a pattern, component by component.
     fn expand(&self, pattern: &str, pid: Option<u32>) -> Vec<PathBuf> {
         if !pattern.contains('/') {
-            return Vec::new();
+            let path = std::env::var("PATH").unwrap_or_else(|_| PATH_DEFAULT.to_owned());
+            let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
+            let found: Vec<PathBuf> =
+                dirs.flat_map(|dir| self.expand(&format!("{dir}/{pattern}"), pid)).collect();
+            return distinct(found);
         }
-        let mut found = vec![PathBuf::from("/")];
+        let start = if pattern.starts_with('/') { "/" } else { "" };
+        let mut found = vec![PathBuf::from(start)];
         for part in pattern.split('/').filter(|p| !p.is_empty()) {
             let mut next = Vec::new();
             for dir in &found {
@@ -98,7 +102,8 @@ impl Binaries {
                     next.push(dir.join(part));
                     continue;
                 }
-                let Ok(entries) = std::fs::read_dir(dir) else { continue };
+                let looked_in = if dir.as_os_str().is_empty() { Path::new(".") } else { dir.as_path() };
+                let Ok(entries) = std::fs::read_dir(looked_in) else { continue };
                 let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
                 let mut names: Vec<String> = names.filter(|n| wildcard::matches(part, n)).collect();
                 names.sort();
@@ -106,7 +111,7 @@ impl Binaries {
             }
             found = next;
         }
-        found.into_iter().map(|p| self.in_namespace(&p, pid)).filter(|p| p.is_file()).collect()
+        distinct(found.into_iter().map(|p| self.in_namespace(&p, pid)).filter(|p| p.is_file()).collect())
     }
 
     /// The program that a process runs.
@@ -132,6 +137,24 @@ impl Binaries {
         let bytes = self.read(&file)?;
         let elf = Elf::parse(&bytes).ok()?;
         elf.symbol(name).map(|s| (s.address, s.size))
+    }
+}
+
+/// The paths without those that lead to a file that came before: probes would fire twice.
+fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let mut seen = HashSet::new();
+    let is_new = |p: &PathBuf| std::fs::metadata(p).is_ok_and(|m| seen.insert((m.dev(), m.ino())));
+    paths.into_iter().filter(is_new).collect()
+}
+
+/// Whether a file is the library that `name` means: `libc` is `libc.so.6`, `libssl.so.3` only itself.
+fn is_library(path: &Path, name: &str) -> bool {
+    let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
+    match file.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => name.starts_with("lib") && (rest.starts_with(".so") || rest.starts_with('-')),
+        None => false,
     }
 }
 
@@ -164,4 +187,34 @@ pub fn read_import(
     files.retain(|p| p.extension().is_some_and(|e| e == "bt" || e == "h"));
     files.sort();
     files.iter().map(|p| read(p)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_named_without_version() {
+        let is = |path: &str, name: &str| is_library(Path::new(path), name);
+        assert!(is("/lib/x86_64-linux-gnu/libc.so.6", "libc"));
+        assert!(is("/lib/libc-2.31.so", "libc"));
+        assert!(is("/lib/libssl.so.3", "libssl.so.3"));
+        assert!(!is("/lib/libssl.so.3", "libssl.so.1"));
+        assert!(!is("/lib/libcrypt.so.1", "libc"));
+        assert!(!is("/usr/bin/python3.11", "python3"));
+    }
+
+    #[test]
+    fn patterns_give_each_file_once() {
+        let dir = std::env::temp_dir().join(format!("fathom-binaries-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("aa"), "x").unwrap();
+        std::fs::write(dir.join("ab"), "x").unwrap();
+        let _ = std::fs::remove_file(dir.join("ac"));
+        std::os::unix::fs::symlink(dir.join("aa"), dir.join("ac")).unwrap();
+        let binaries = Binaries::new(Root::host(), Vec::new());
+        let found = binaries.find(&format!("{}/a*", dir.display()), None);
+        assert_eq!(found, [dir.join("aa"), dir.join("ab")]);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

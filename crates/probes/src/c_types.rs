@@ -11,6 +11,16 @@ pub fn id_of(module: u32, btf_id: u32) -> CTypeId {
     CTypeId(u64::from(module) << 32 | u64::from(btf_id))
 }
 
+/// Blobs from here on hold types of programs, below it those of the kernel. [`CTypeId`] has 16 bits for both.
+pub const FIRST_USER_BLOB: u32 = 1 << 15;
+/// How many blobs with types of programs there may be.
+pub const USER_BLOBS_MAX: usize = 1 << 15;
+
+/// Whether a type is one of a program: its pointers point to user memory.
+pub fn is_user(id: CTypeId) -> bool {
+    module_of(id) >= FIRST_USER_BLOB
+}
+
 /// The BTF id of a type id.
 pub fn btf_id(id: CTypeId) -> u32 {
     id.0 as u32
@@ -49,7 +59,9 @@ pub fn convert(btf: &Btf, id: CTypeId) -> CType {
             is_bool: int.is_bool,
         },
         BtfType::Float { size, .. } => CType::Float(size),
-        BtfType::Ptr(to) => CType::Pointer { to: at(to), user: btf.has_tag(own_id, "user").unwrap_or(false) },
+        BtfType::Ptr(to) => {
+            CType::Pointer { to: at(to), user: is_user(id) || btf.has_tag(own_id, "user").unwrap_or(false) }
+        }
         BtfType::Array { elem, len, .. } => CType::Array { elem: at(elem), count: len },
         BtfType::Struct(c) => CType::Struct(Arc::new(definition(module, &c, false))),
         BtfType::Union(c) => CType::Struct(Arc::new(definition(module, &c, true))),

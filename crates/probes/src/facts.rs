@@ -2,6 +2,7 @@
 
 use crate::binaries::Binaries;
 use crate::c_types;
+use crate::debug;
 use crate::provider;
 use fathom_kernel::btf::KernelBtf;
 use fathom_kernel::features::{self, Features};
@@ -62,6 +63,12 @@ pub struct KernelFacts {
     /// Blob 0 is vmlinux; modules are appended as they are opened.
     blobs: RefCell<Vec<(String, Option<Arc<Btf>>)>>,
     types: RefCell<HashMap<CTypeId, CType>>,
+    /// Types of programs; their numbers begin at [`c_types::FIRST_USER_BLOB`].
+    user_blobs: RefCell<Vec<Arc<Btf>>>,
+    /// Programs and libraries with probes, whose types scripts may name.
+    user_files: RefCell<Vec<PathBuf>>,
+    user_names: RefCell<HashMap<(TypeSpace, String), Option<CTypeId>>>,
+    raw_tracepoints: RefCell<HashMap<String, Option<u32>>>,
     tracefs: OnceCell<Option<Tracefs>>,
     features: Features,
     kallsyms: OnceCell<Option<Kallsyms>>,
@@ -82,6 +89,10 @@ impl KernelFacts {
             options,
             blobs: RefCell::new(Vec::new()),
             types: RefCell::new(HashMap::new()),
+            user_blobs: RefCell::new(Vec::new()),
+            user_files: RefCell::new(Vec::new()),
+            user_names: RefCell::new(HashMap::new()),
+            raw_tracepoints: RefCell::new(HashMap::new()),
             tracefs: OnceCell::new(),
             kallsyms: OnceCell::new(),
             functions: OnceCell::new(),
@@ -144,10 +155,43 @@ impl KernelFacts {
     }
 
     fn blob(&self, index: u32) -> Option<Arc<Btf>> {
+        if let Some(at) = index.checked_sub(c_types::FIRST_USER_BLOB) {
+            return self.user_blobs.borrow().get(at as usize).cloned();
+        }
         if index == 0 {
             return self.btf("vmlinux").map(|b| b.1);
         }
         self.blobs.borrow().get(index as usize)?.1.clone()
+    }
+
+    /// Takes the types of a program in; gives the number that their ids carry, or `None` if there are too many.
+    pub fn add_user_types(&self, types: Btf) -> Option<u32> {
+        let mut blobs = self.user_blobs.borrow_mut();
+        if blobs.len() >= c_types::USER_BLOBS_MAX {
+            return None;
+        }
+        blobs.push(Arc::new(types));
+        Some(c_types::FIRST_USER_BLOB + blobs.len() as u32 - 1)
+    }
+
+    /// Remembers a program with probes: its types can be named in the script.
+    pub fn add_user_file(&self, path: &Path) {
+        let mut files = self.user_files.borrow_mut();
+        if !files.iter().any(|f| f == path) {
+            files.push(path.to_owned());
+        }
+    }
+
+    /// A type of the programs that the script probes.
+    fn find_user_type(&self, space: TypeSpace, name: &str) -> Option<CTypeId> {
+        let key = (space, name.to_owned());
+        if let Some(known) = self.user_names.borrow().get(&key) {
+            return *known;
+        }
+        let files = self.user_files.borrow().clone();
+        let found = files.iter().find_map(|path| debug::find_type(self, path, space, name));
+        self.user_names.borrow_mut().insert(key, found);
+        found
     }
 
     /// Whether the kernel describes its types.
@@ -173,7 +217,12 @@ impl KernelFacts {
 
     /// BTF id of the typedef that a raw tracepoint of vmlinux attaches to.
     pub fn raw_tracepoint(&self, event: &str) -> Option<u32> {
-        self.btf("vmlinux")?.1.find(&format!("btf_trace_{event}"), Kind::Typedef)
+        if let Some(known) = self.raw_tracepoints.borrow().get(event) {
+            return *known;
+        }
+        let found = self.btf("vmlinux")?.1.find(&format!("btf_trace_{event}"), Kind::Typedef);
+        self.raw_tracepoints.borrow_mut().insert(event.to_owned(), found);
+        found
     }
 
     /// Whether raw tracepoints of this kernel carry cookies.
@@ -366,16 +415,13 @@ fn is_probeable_name(name: &str) -> bool {
 
 impl Facts for KernelFacts {
     fn find_type(&self, space: TypeSpace, name: &str) -> Option<CTypeId> {
-        let (index, btf) = self.btf("vmlinux")?;
-        c_types::find(&btf, index, space, name)
+        let of_kernel = self.btf("vmlinux").and_then(|(index, btf)| c_types::find(&btf, index, space, name));
+        of_kernel.or_else(|| self.find_user_type(space, name))
     }
 
     fn c_type(&self, id: CTypeId) -> CType {
         if let Some(known) = self.types.borrow().get(&id) {
             return known.clone();
-        }
-        if let Some(ty) = self.binaries.c_type(id) {
-            return ty;
         }
         let Some(btf) = self.blob(c_types::module_of(id)) else { return CType::Void };
         let ty = c_types::convert(&btf, id);

@@ -7,6 +7,7 @@
 pub mod attach;
 pub mod binaries;
 pub mod c_types;
+pub mod debug;
 pub mod facts;
 pub mod list;
 pub mod provider;

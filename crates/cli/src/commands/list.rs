@@ -15,7 +15,7 @@ pub fn run(options: &ListOptions) -> u8 {
         return match read_script(script) {
             Ok((_, text)) => output::print(&lines(&of_script(&facts, &text, options))),
             Err(message) => {
-                eprintln!("{message}");
+                output::complain(message);
                 exit::USAGE
             }
         };
@@ -23,9 +23,9 @@ pub fn run(options: &ListOptions) -> u8 {
     if let Some(pattern) = &options.pattern {
         // A pattern that looks like a script's name is probably a misspelled one.
         if pattern.ends_with(".bt") {
-            eprintln!(
+            output::complain(format_args!(
                 "WARNING: It appears that '{pattern}' is a filename but the file does not exist. Treating '{pattern}' as a search pattern."
-            );
+            ));
         }
     }
     output::print(&lines(&list::list(&facts, options.pattern.as_deref(), options.pid, options.verbose)))
@@ -46,7 +46,7 @@ fn of_script(facts: &KernelFacts, text: &str, options: &ListOptions) -> Vec<Stri
                 raw: ap.raw.clone(),
                 parts: ap.parts.iter().map(|p| p.text.clone()).collect(),
                 pid: options.pid,
-                allow_unsafe: false,
+                ..ProbeRequest::default()
             };
             out.extend(facts.resolve(&request).targets.into_iter().map(|t| t.name));
         }

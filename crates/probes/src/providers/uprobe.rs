@@ -1,6 +1,7 @@
 //! `uprobe` and `uretprobe`: any instruction of a program or library.
 
 use super::timer::parse_number;
+use crate::debug::{self, SourcePlace};
 use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use crate::wildcard;
@@ -8,19 +9,27 @@ use fathom_bpf::kinds::{AttachKind, ProgKind};
 use fathom_codegen::program::{Attach, UprobeSite};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Facts, Feature, Resolution, Target};
 use fathom_symbols::demangle;
+use fathom_symbols::dwarf::DebugInfo;
 use fathom_symbols::elf::Elf;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// `uprobe:FILE:FUNCTION[+OFFSET]`, `uprobe:FILE:ADDRESS`.
+/// `uprobe:FILE:FUNCTION[+OFFSET]`, `uprobe:FILE:ADDRESS`, `uprobe:FILE@SOURCE:LINE[:COLUMN]`.
 pub static UPROBE: Provider = Provider {
     name: "uprobe",
     aliases: &["u"],
     probe_type: "uprobe",
     side: Side::User,
-    forms: &["uprobe:FILE:FUNCTION", "uprobe:FILE:FUNCTION+OFFSET", "uprobe:FILE:ADDRESS", "uprobe:FILE:cpp:FUNCTION"],
-    doc: "Entry of (or an instruction within) a function of a program or library; arguments as arg0, arg1 ... FILE is a path, a \
-          program in PATH or a library as the loader names it (libc, libssl.so.3). With -p FILE may be omitted.",
+    forms: &[
+        "uprobe:FILE:FUNCTION",
+        "uprobe:FILE:FUNCTION+OFFSET",
+        "uprobe:FILE:ADDRESS",
+        "uprobe:FILE:cpp:FUNCTION",
+        "uprobe:FILE@SOURCE:LINE[:COLUMN]",
+    ],
+    doc: "Entry of (or an instruction within) a function of a program or library; arguments as arg0, arg1 ..., and with debug \
+          information as args.NAME. FILE is a path, a program in PATH or a library as the loader names it (libc, libssl.so.3). \
+          With -p FILE may be omitted. SOURCE:LINE is a place in the source.",
     resolve: |f, r| resolve(f, r, false),
     list,
 };
@@ -62,25 +71,34 @@ fn list(facts: &KernelFacts, listing: &Listing<'_>) -> Vec<String> {
 }
 
 /// What is probed, as written.
-struct Wanted {
+struct Wanted<'a> {
     files: Vec<PathBuf>,
-    function: String,
-    cpp: bool,
+    place: Place<'a>,
 }
 
-fn wanted(facts: &KernelFacts, request: &Request<'_>) -> Result<Wanted, Resolution> {
+/// A place in a file, as written.
+enum Place<'a> {
+    Address(u64),
+    Function { name: &'a str, offset: u64 },
+    Cpp(&'a str),
+    Source(SourcePlace<'a>),
+}
+
+fn wanted<'a>(facts: &KernelFacts, request: &'a Request<'_>) -> Result<Wanted<'a>, Resolution> {
     let name = request.provider.name;
-    let (file, function, cpp) = match request.parts {
-        [function] => (None, function, false),
-        [file, function] => (Some(file), function, false),
-        [file, cpp, function] if cpp == "cpp" => (Some(file), function, true),
-        _ => return Err(request.malformed(format!("{name} probe must have a file and a function"))),
+    let (file, place) = match request.parts {
+        [function] => (None, function_place(request, function)?),
+        [file, rest @ ..] => match source_place(file, rest) {
+            Some((file, place)) => (Some(file), Place::Source(place)),
+            None => match rest {
+                [function] => (Some(file.as_str()), function_place(request, function)?),
+                [cpp, function] if cpp == "cpp" => (Some(file.as_str()), Place::Cpp(function)),
+                _ => return Err(request.malformed(format!("{name} probe must have a file and a function"))),
+            },
+        },
+        [] => return Err(request.malformed(format!("{name} probe must have a file and a function"))),
     };
-    if function.is_empty() {
-        return Err(request.malformed(format!("{name} probe must have a function")));
-    }
-    let file = file.map(String::as_str).filter(|f| !f.is_empty());
-    let files = match (file, request.whole.pid) {
+    let files = match (file.filter(|f| !f.is_empty()), request.whole.pid) {
         (Some(file), pid) => facts.binaries.find(file, pid),
         (None, Some(pid)) => facts.binaries.of_process(pid).into_iter().collect(),
         (None, None) => {
@@ -100,7 +118,48 @@ fn wanted(facts: &KernelFacts, request: &Request<'_>) -> Result<Wanted, Resoluti
             Some(hint),
         ));
     }
-    Ok(Wanted { files, function: function.clone(), cpp })
+    Ok(Wanted { files, place })
+}
+
+/// `FILE@SOURCE:LINE[:COLUMN]`: the file and the place in its source.
+fn source_place<'a>(file: &'a str, rest: &[String]) -> Option<(&'a str, SourcePlace<'a>)> {
+    let (file, source) = file.rsplit_once('@').filter(|(_, source)| !source.is_empty())?;
+    let number = |text: &String| text.parse::<u32>().ok().filter(|n| *n > 0);
+    let (line, column) = match rest {
+        [line] => (number(line)?, None),
+        [line, column] => (number(line)?, Some(number(column)?)),
+        _ => return None,
+    };
+    Some((file, SourcePlace { file: source, line, column }))
+}
+
+fn function_place<'a>(request: &Request<'_>, text: &'a str) -> Result<Place<'a>, Resolution> {
+    let name = request.provider.name;
+    if text.is_empty() {
+        return Err(request.malformed(format!("{name} probe must have a function")));
+    }
+    if let Some(address) = parse_number(text) {
+        return Ok(Place::Address(address));
+    }
+    match text.split_once('+') {
+        None => Ok(Place::Function { name: text, offset: 0 }),
+        Some((function, offset)) => match parse_number(offset) {
+            Some(offset) => Ok(Place::Function { name: function, offset }),
+            None => Err(request.malformed(format!("Invalid offset: {offset}"))),
+        },
+    }
+}
+
+impl Place<'_> {
+    /// Whether it may stand for many functions.
+    fn is_pattern(&self) -> bool {
+        matches!(self, Place::Function { name, .. } if wildcard::is_pattern(name))
+    }
+
+    /// Whether it is never the entry of a function, at which alone a return can be caught.
+    fn is_inside(&self) -> bool {
+        matches!(self, Place::Source(_) | Place::Function { offset: 1.., .. })
+    }
 }
 
 fn resolve(facts: &KernelFacts, request: &Request<'_>, ret: bool) -> Resolution {
@@ -108,6 +167,9 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, ret: bool) -> Resolution 
         Ok(wanted) => wanted,
         Err(resolution) => return resolution,
     };
+    if ret && wanted.place.is_inside() {
+        return request.malformed("uretprobes must be attached to the entry of a function, not to an offset");
+    }
     let many = wanted.files.len() > 1;
     let mut targets = Vec::new();
     for path in &wanted.files {
@@ -122,13 +184,13 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, ret: bool) -> Resolution 
             Err(_) if many => continue,
             Err(e) => return error(format!("{}: {e}", path.display()), None),
         };
-        match sites(&elf, &wanted, request, ret) {
-            Ok(found) => {
-                let file = File { path, pid: request.whole.pid, ret };
-                targets.extend(found.into_iter().map(|site| target(facts, request.provider, &file, site)));
-            }
+        let file = File { facts, request, path, elf: &elf, ret };
+        match file.targets(&wanted.place) {
+            Ok(found) => targets.extend(found),
+            Err(_) if many => continue,
             Err(resolution) => return resolution,
         }
+        facts.add_user_file(path);
     }
     if targets.is_empty() {
         return request.no_match();
@@ -141,56 +203,165 @@ struct Site {
     name: String,
     func: Option<String>,
     offset: u64,
+    /// Address of the function that begins here.
+    entry: Option<u64>,
 }
 
-fn sites(elf: &Elf<'_>, wanted: &Wanted, request: &Request<'_>, ret: bool) -> Result<Vec<Site>, Resolution> {
-    if let Some(address) = parse_number(&wanted.function) {
-        return by_address(elf, address, request).map(|s| vec![s]);
-    }
-    let (function, offset) = match wanted.function.split_once('+') {
-        Some((f, o)) if !wanted.cpp => match parse_number(o) {
-            Some(o) => (f, o),
-            None => return Err(request.malformed(format!("Invalid offset: {o}"))),
-        },
-        _ => (wanted.function.as_str(), 0),
-    };
-    if ret && offset != 0 {
-        return Err(
-            request.malformed("uretprobes must be attached to the entry of a function, not to an offset")
-        );
-    }
-    let fits = |name: &str| {
-        if wanted.cpp {
-            return is_demangled(name, function);
+/// One file that is probed.
+struct File<'a> {
+    facts: &'a KernelFacts,
+    request: &'a Request<'a>,
+    path: &'a Path,
+    elf: &'a Elf<'a>,
+    ret: bool,
+}
+
+impl File<'_> {
+    fn targets(&self, place: &Place<'_>) -> Result<Vec<Target>, Resolution> {
+        let names = self.request.whole.names;
+        // A returned value alone is no reason to tell the functions of a pattern apart.
+        let typed = names.args || (names.retval && self.ret && !place.is_pattern());
+        if !typed && !matches!(place, Place::Source(_)) {
+            return Ok(self.sites(place, &[])?.into_iter().map(|s| self.target(s, &[])).collect());
         }
-        if wildcard::is_pattern(function) {
-            wildcard::matches(function, name)
-        } else {
-            name == function
+        debug::with_debug(self.facts, self.path, self.elf, |infos| {
+            let typed = if typed { infos } else { &[] };
+            Ok(self.sites(place, infos)?.into_iter().map(|s| self.target(s, typed)).collect())
+        })
+    }
+
+    fn sites(&self, place: &Place<'_>, infos: &[DebugInfo<'_>]) -> Result<Vec<Site>, Resolution> {
+        match place {
+            Place::Address(address) => self.by_address(*address).map(|s| vec![s]),
+            Place::Source(source) => self.by_line(source, infos),
+            Place::Cpp(wanted) => self.functions(&|name| is_demangled(name, wanted), 0),
+            Place::Function { name: wanted, offset } => {
+                let is_pattern = wildcard::is_pattern(wanted);
+                let fits =
+                    |name: &str| if is_pattern { wildcard::matches(wanted, name) } else { name == *wanted };
+                self.functions(&fits, *offset)
+            }
         }
-    };
-    let mut found = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for f in elf.functions().filter(|f| fits(f.symbol.name)) {
-        if offset != 0 && offset >= f.symbol.size.max(1) {
+    }
+
+    fn functions(&self, fits: &dyn Fn(&str) -> bool, offset: u64) -> Result<Vec<Site>, Resolution> {
+        let mut found = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for f in self.elf.functions().filter(|f| fits(f.symbol.name)) {
+            let name = f.symbol.name;
+            if offset != 0 && offset >= f.symbol.size.max(1) {
+                return Err(error(
+                    format!("Offset outside the function bounds ('{name}' size is {})", f.symbol.size),
+                    None,
+                ));
+            }
+            if !seen.insert(f.file_offset) {
+                continue;
+            }
+            let skip = if offset == 0 { entry_skip(self.elf, f.file_offset) } else { offset };
+            found.push(Site {
+                name: if offset == 0 { name.to_owned() } else { format!("{name}+{offset}") },
+                func: Some(name.to_owned()),
+                offset: f.file_offset.saturating_add(skip),
+                entry: (offset == 0).then_some(f.symbol.address),
+            });
+        }
+        Ok(found)
+    }
+
+    fn by_address(&self, address: u64) -> Result<Site, Resolution> {
+        let Some(offset) = self.elf.file_offset(address).filter(|_| self.elf.is_code(address)) else {
             return Err(error(
-                format!("Offset outside the function bounds ('{}' size is {})", f.symbol.name, f.symbol.size),
-                None,
+                format!("Could not resolve address: {}", self.request.target()),
+                Some(format!("{address:#x} is not in the file's code")),
             ));
-        }
-        if !seen.insert(f.file_offset) {
-            continue;
-        }
-        let skip = if offset == 0 { entry_skip(elf, f.file_offset) } else { offset };
-        let place =
-            if offset == 0 { f.symbol.name.to_owned() } else { format!("{}+{offset}", f.symbol.name) };
-        found.push(Site {
-            name: place,
-            func: Some(f.symbol.name.to_owned()),
-            offset: f.file_offset.saturating_add(skip),
-        });
+        };
+        let function = self.elf.function_at(address);
+        let entry = function.as_ref().filter(|(_, into)| *into == 0).map(|_| address);
+        let func = function.map(|(f, _)| f.symbol.name.to_owned());
+        Ok(Site { name: format!("{address}"), func, offset, entry })
     }
-    Ok(found)
+
+    fn by_line(&self, place: &SourcePlace<'_>, infos: &[DebugInfo<'_>]) -> Result<Vec<Site>, Resolution> {
+        let Some(addresses) = debug::addresses_of_line(infos, place) else {
+            return Err(error(
+                format!("{} has no debug information: source lines are not known", self.path.display()),
+                Some("compile it with -g, or install its debug symbols (see --debuginfo)".into()),
+            ));
+        };
+        let column = place.column.map_or(String::new(), |c| format!(":{c}"));
+        let site = |address: u64| {
+            let offset = self.elf.file_offset(address).filter(|_| self.elf.is_code(address))?;
+            let func = self.elf.function_at(address).map(|(f, _)| f.symbol.name.to_owned());
+            let name = format!("{}:{}{column}", place.file, place.line);
+            Some(Site { name, func, offset, entry: None })
+        };
+        Ok(addresses.into_iter().filter_map(site).collect())
+    }
+
+    /// Arguments by name, from debug information.
+    fn args(&self, site: &Site, infos: &[DebugInfo<'_>]) -> ArgSet {
+        let unavailable = match (site.entry, infos.is_empty()) {
+            (None, _) => {
+                "arguments have names at the entry of a function only: use reg(), arg0, arg1 ...".into()
+            }
+            (Some(_), true) => {
+                format!("{} has no debug information: use arg0, arg1 ...", self.path.display())
+            }
+            (Some(address), false) => match debug::function_args(self.facts, infos, address, self.ret) {
+                Some(args) => return args,
+                None => format!(
+                    "the debug information of {} does not describe {}: use arg0, arg1 ...",
+                    self.path.display(),
+                    site.name
+                ),
+            },
+        };
+        ArgSet { unavailable: Some(unavailable), ..ArgSet::default() }
+    }
+
+    fn target(&self, site: Site, infos: &[DebugInfo<'_>]) -> Target {
+        let provider = self.request.provider;
+        let path = self.path.display().to_string();
+        let separator = if matches!(site.entry, None) && site.name.contains(':') { '@' } else { ':' };
+        Target {
+            name: format!("{}:{path}{separator}{}", provider.name, site.name),
+            provider: provider.name,
+            probe_type: provider.probe_type,
+            args: Arc::new(self.args(&site, infos)),
+            carriers: self.carriers(&path, site.offset),
+            func: site.func,
+        }
+    }
+
+    fn carriers(&self, path: &str, offset: u64) -> Vec<Carrier> {
+        let (pid, ret) = (self.request.whole.pid, self.ret);
+        let multi = Attach::UprobeMulti {
+            path: path.to_owned(),
+            sites: vec![UprobeSite { offset, ref_ctr_offset: 0, cookie: 0 }],
+            pid,
+            ret,
+            session: false,
+        };
+        let single = Attach::Uprobe { path: path.to_owned(), offset, ref_ctr_offset: 0, pid, ret };
+        let carrier = |attach_kind, how, mechanism| Carrier {
+            kind: ProgKind::KPROBE,
+            attach_kind,
+            attach_btf: None,
+            sleepable: false,
+            how,
+            context: Context::Registers { at_return: ret },
+            select: None,
+            has_cookie: true,
+            mechanism,
+        };
+        let mut carriers = Vec::new();
+        if self.facts.has(Feature::UprobeMulti) {
+            carriers.push(carrier(Some(AttachKind::TRACE_UPROBE_MULTI), multi, "uprobe_multi"));
+        }
+        carriers.push(carrier(None, single, "perf uprobe"));
+        carriers
+    }
 }
 
 /// `endbr64` is single-stepped (9 us); a probe behind it sees the same registers and is 13 times cheaper where the next instruction is emulated.
@@ -203,79 +374,31 @@ fn entry_skip(elf: &Elf<'_>, file_offset: u64) -> u64 {
     }
 }
 
-fn by_address(elf: &Elf<'_>, address: u64, request: &Request<'_>) -> Result<Site, Resolution> {
-    let Some(offset) = elf.file_offset(address).filter(|_| elf.is_code(address)) else {
-        return Err(error(
-            format!("Could not resolve address: {}", request.target()),
-            Some(format!("{address:#x} is not in the file's code")),
-        ));
-    };
-    let func = elf.function_at(address).map(|(f, _)| f.symbol.name.to_owned());
-    Ok(Site { name: format!("{address}"), func, offset })
-}
-
 /// Whether a mangled name stands for the C++ function: by whole signature or by name without parameters.
 fn is_demangled(mangled: &str, wanted: &str) -> bool {
     let plain = demangle::demangle(mangled);
     plain == wanted || plain.split('(').next() == Some(wanted)
 }
 
-/// What all sites of one file share.
-struct File<'a> {
-    path: &'a Path,
-    pid: Option<u32>,
-    ret: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn target(facts: &KernelFacts, provider: &Provider, file: &File<'_>, site: Site) -> Target {
-    let path = file.path.display().to_string();
-    let context = Context::Registers { at_return: file.ret };
-    let mut carriers = Vec::new();
-    if facts.has(Feature::UprobeMulti) {
-        carriers.push(Carrier {
-            kind: ProgKind::KPROBE,
-            attach_kind: Some(AttachKind::TRACE_UPROBE_MULTI),
-            attach_btf: None,
-            sleepable: false,
-            how: Attach::UprobeMulti {
-                path: path.clone(),
-                sites: vec![UprobeSite { offset: site.offset, ref_ctr_offset: 0, cookie: 0 }],
-                pid: file.pid,
-                ret: file.ret,
-                session: false,
-            },
-            context: context.clone(),
-            select: None,
-            has_cookie: true,
-            mechanism: "uprobe_multi",
-        });
+    #[test]
+    fn places_in_the_source_are_told_from_functions() {
+        let rest = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+        let place = |line, column| SourcePlace { file: "src/x.c", line, column };
+        assert_eq!(source_place("./a@src/x.c", &rest(&["12"])), Some(("./a", place(12, None))));
+        assert_eq!(source_place("./a@src/x.c", &rest(&["12", "3"])), Some(("./a", place(12, Some(3)))));
+        assert_eq!(source_place("./a@src/x.c", &rest(&["main"])), None);
+        assert_eq!(source_place("./a", &rest(&["12"])), None);
+        assert_eq!(source_place("./a@", &rest(&["12"])), None);
     }
-    carriers.push(Carrier {
-        kind: ProgKind::KPROBE,
-        attach_kind: None,
-        attach_btf: None,
-        sleepable: false,
-        how: Attach::Uprobe {
-            path: path.clone(),
-            offset: site.offset,
-            ref_ctr_offset: 0,
-            pid: file.pid,
-            ret: file.ret,
-        },
-        context,
-        select: None,
-        has_cookie: true,
-        mechanism: "perf uprobe",
-    });
-    Target {
-        name: format!("{}:{path}:{}", provider.name, site.name),
-        provider: provider.name,
-        probe_type: provider.probe_type,
-        func: site.func,
-        args: Arc::new(ArgSet {
-            unavailable: Some(format!("{path} has no debug information: use arg0, arg1 ...")),
-            ..ArgSet::default()
-        }),
-        carriers,
+
+    #[test]
+    fn functions_may_be_given_with_parameters_or_without() {
+        assert!(is_demangled("_ZN3foo3barEi", "foo::bar(int)"));
+        assert!(is_demangled("_ZN3foo3barEi", "foo::bar"));
+        assert!(!is_demangled("_ZN3foo3barEi", "bar"));
     }
 }

@@ -102,6 +102,8 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
         let hint = "give a path, a program in PATH, or a library name that the loader knows".to_owned();
         return error(format!("usdt target file '{file}' does not exist or is not executable"), Some(hint));
     }
+    // Of a program that several processes run, only the command's own is meant.
+    let only = pid.or(facts.child_pid());
     let mut targets = Vec::new();
     for path in &files {
         let Some(bytes) = facts.binaries.read(path) else { continue };
@@ -113,7 +115,7 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
         };
         for p in &probes {
             if wildcard::matches(namespace, p.provider) && wildcard::matches(probe, p.name) {
-                targets.push(target(facts, path, pid, &elf, p));
+                targets.push(target(facts, path, only, &elf, p));
             }
         }
     }
@@ -197,7 +199,8 @@ fn target(
     }
 }
 
-fn register(gpr: usdt::Gpr) -> Option<u16> {
+/// Offset of a register in `struct pt_regs`.
+pub(crate) fn register(gpr: usdt::Gpr) -> Option<u16> {
     PT_REGS.iter().find(|row| row.0 == gpr.name()).map(|row| row.1)
 }
 
