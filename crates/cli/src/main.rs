@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(args::Command::Man) => commands::generate::man(),
         Ok(args::Command::Print(text)) => output::print(&text),
         Err(message) => {
-            eprintln!("{message}");
+            output::complain(message);
             exit::USAGE
         }
     };

@@ -1,4 +1,4 @@
-//! Standard output of commands that print text: a closed pipe ends them quietly.
+//! Text on the standard streams: a reader that has gone away is no error.
 
 use crate::exit;
 use std::io::Write;
@@ -10,8 +10,20 @@ pub fn print(text: &str) -> u8 {
         Ok(()) => exit::SUCCESS,
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => exit::SUCCESS,
         Err(e) => {
-            eprintln!("ERROR: cannot write to standard output: {e}");
+            complain(format_args!("ERROR: cannot write to standard output: {e}"));
             exit::USAGE
         }
     }
+}
+
+/// Prints a message to standard error, with an end of line. Nothing can be done where that is closed (`eprintln` would panic).
+pub fn complain(message: impl std::fmt::Display) {
+    let mut text = message.to_string();
+    if text.is_empty() {
+        return;
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -11,7 +11,7 @@ pub fn run(options: &FormatOptions) -> u8 {
     let (name, text) = match read_script(&options.script) {
         Ok(script) => script,
         Err(message) => {
-            eprintln!("{message}");
+            output::complain(message);
             return exit::USAGE;
         }
     };
@@ -20,10 +20,12 @@ pub fn run(options: &FormatOptions) -> u8 {
     let formatted = match fathom_syntax::format(&text) {
         Ok(formatted) => formatted,
         Err(diagnostics) => {
-            eprint!(
-                "{}",
-                fathom_syntax::render::render(&diagnostics, &sources, &Expansions::default(), color())
-            );
+            output::complain(fathom_syntax::render::render(
+                &diagnostics,
+                &sources,
+                &Expansions::default(),
+                color(),
+            ));
             return exit::USAGE;
         }
     };
@@ -34,7 +36,7 @@ pub fn run(options: &FormatOptions) -> u8 {
         (Script::File(path), true) => match std::fs::write(path, formatted) {
             Ok(()) => exit::SUCCESS,
             Err(e) => {
-                eprintln!("ERROR: cannot write {}: {e}", path.display());
+                output::complain(format_args!("ERROR: cannot write {}: {e}", path.display()));
                 exit::USAGE
             }
         },

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 /// Prints the completions of a shell.
 pub fn completions(shell: &str) -> u8 {
     let Ok(shell) = shell.parse::<Shell>() else {
-        eprintln!("ERROR: no completions for {shell}");
+        output::complain(format_args!("ERROR: no completions for {shell}"));
         return exit::USAGE;
     };
     let mut text = Vec::new();
@@ -18,7 +18,7 @@ pub fn completions(shell: &str) -> u8 {
 pub fn man() -> u8 {
     let mut text = Vec::new();
     if let Err(e) = clap_mangen::Man::new(args::whole_command()).render(&mut text) {
-        eprintln!("ERROR: cannot make the manual page: {e}");
+        output::complain(format_args!("ERROR: cannot make the manual page: {e}"));
         return exit::USAGE;
     }
     output::print(&String::from_utf8_lossy(&text))

@@ -7,7 +7,7 @@ pub mod list;
 pub mod trace;
 
 use crate::args::{KernelOptions, Script};
-use fathom_kernel::Root;
+use fathom_kernel::{caps, Root};
 use fathom_probes::facts::FactsOptions;
 use fathom_probes::KernelFacts;
 use std::io::Read;
@@ -22,6 +22,9 @@ fn kernel_facts(options: &KernelOptions, child_pid: Option<u32>) -> KernelFacts 
         include_dirs: options.include_dirs.clone(),
         child_pid,
     };
+    // Behind the start of the command of `-c`, which keeps the limits it would have without the tracer.
+    caps::raise_memlock();
+    caps::raise_nofile();
     KernelFacts::new(Root::host(), facts)
 }
 

@@ -20,9 +20,7 @@ pub fn run(options: &TraceOptions) -> u8 {
     match try_run(options) {
         Ok(code) => code,
         Err((code, message)) => {
-            if !message.is_empty() {
-                eprintln!("{message}");
-            }
+            output::complain(message);
             code
         }
     }
@@ -51,7 +49,7 @@ fn try_run(options: &TraceOptions) -> Result<u8, Failure> {
         color(),
     );
     if !options.no_warnings || compilation.failed() {
-        eprint!("{diagnostics}");
+        output::complain(diagnostics);
     }
     dump(options, &compilation, &passes.text);
     let program = match (&compilation.program, compilation.failed()) {
