@@ -316,7 +316,11 @@ impl Analysis<'_, '_> {
             if st.is_final {
                 break;
             }
-            if !st.changed || round + 1 >= MAX_ROUNDS {
+            let settled = !st.changed;
+            let unknown = st.maps.iter().any(|m| m.assigned && m.info.value == Type::Unknown);
+            if settled && unknown && !st.guess {
+                st.guess = true;
+            } else if settled || round + 1 >= MAX_ROUNDS {
                 st.is_final = true;
             }
         }

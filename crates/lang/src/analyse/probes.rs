@@ -48,7 +48,16 @@ impl<'a> Attaching<'a> {
                 None
             }
         });
-        Attaching { facts, config, options, diags, filter, total: 0, malformed: false, names: ArgNames::default() }
+        Attaching {
+            facts,
+            config,
+            options,
+            diags,
+            filter,
+            total: 0,
+            malformed: false,
+            names: ArgNames::default(),
+        }
     }
 
     /// The targets of a clause; `None` when the clause is to be left out.

@@ -41,6 +41,9 @@ pub struct VarSlot {
 pub struct State {
     /// The last round: reports count.
     pub is_final: bool,
+    /// Types have settled and some are not known: an operand of arithmetic without a type counts as a number
+    /// (`@n = @n + 1` as the only assignment).
+    pub guess: bool,
     /// Reports are dropped.
     pub muted: bool,
     /// Something got another type in this round.

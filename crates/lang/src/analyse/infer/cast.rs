@@ -3,7 +3,7 @@
 use super::Infer;
 use crate::analyse::consts;
 use crate::analyse::space_of_address;
-use crate::analyse::value::Val;
+use crate::analyse::value::{fits, Lit, Val};
 use crate::typed::Const;
 use crate::types::{Space, Type};
 use fathom_syntax::ast::{Expr, TypeExpr};
@@ -28,7 +28,7 @@ impl Infer<'_> {
         if let (Type::Str { capacity: 0 }, Type::Str { capacity }) = (&to, &from.ty) {
             to = Type::Str { capacity: *capacity };
         }
-        if !self.castable(&from.ty, &to) {
+        if !self.castable(&from.ty, &to) && !self.literal_fills(&from, &to) {
             let text = format!("Cannot cast from \"{}\" to \"{to}\"", from.ty);
             self.error(e.span, text);
             return Val::hard(to);
@@ -59,6 +59,17 @@ impl Infer<'_> {
         }
     }
 
+    /// A literal adapts to the size of an array as it does to that of an integer.
+    fn literal_fills(&self, from: &Val, to: &Type) -> bool {
+        let (Lit::Range(min, max), Type::Array { elem, .. }) = (&from.lit, to) else { return false };
+        let size = self.env.store.size_of(to);
+        let holds = |signed| fits(*min, *max, size as u8, signed);
+        matches!(size, 1 | 2 | 4 | 8)
+            && self.castable(&Type::int(size as u8), to)
+            && elem.is_integral()
+            && (holds(true) || holds(false))
+    }
+
     fn castable(&self, from: &Type, to: &Type) -> bool {
         use Type::*;
         match (from, to) {
@@ -76,7 +87,7 @@ impl Infer<'_> {
                 plain && self.byte_size(from) == self.env.store.size_of(to)
             }
             (Array { elem, .. }, b) if b.is_integral() => {
-                elem.is_integral() && matches!(self.env.store.size_of(from), 1 | 2 | 4 | 8)
+                elem.is_integral() && self.env.store.size_of(from) == self.env.store.size_of(b)
             }
             (Array { elem, .. }, Str { capacity }) => {
                 **elem == Type::int(1) && *capacity >= self.env.store.size_of(from)

@@ -195,6 +195,9 @@ impl Infer<'_> {
                     (p @ Pointer { .. }, _) | (_, p @ Pointer { .. }) if op == BinaryOp::Add => {
                         Val::hard(p.clone())
                     }
+                    (Unknown, other) | (other, Unknown) if self.st.guess && other.is_integral() => {
+                        Val::hard(Type::I64)
+                    }
                     _ => Val::default(),
                 };
             }

@@ -27,6 +27,7 @@ fn maps_get_keys_and_values_from_all_clauses() {
     assert_eq!(types("begin { @ = (1, \"a\"); @ = (1000, \"abc\"); }"), "@: (int16,string[4])");
     assert_eq!(types("begin { @x++; @y[tid]--; }"), "@x: int64; @y[uint32]: int64");
     assert_eq!(types("begin { @b = @a; } end { @a = pid; }"), "@a: uint32; @b: uint32");
+    assert_eq!(types("begin { @n = @n + 1; @m[tid] = @m[tid] * 2; }"), "@n: int64; @m[uint32]: int64");
     assert_eq!(types("begin { @a[true] = false; }"), "@a[bool]: bool");
 }
 
