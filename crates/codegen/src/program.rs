@@ -49,6 +49,8 @@ pub struct Settings {
     pub ring_bytes: u64,
     /// `cat` prints at most this.
     pub max_cat_bytes: u64,
+    /// Bytes of the longest string, with its final NUL.
+    pub max_strlen: u32,
     /// What a cut string ends in.
     pub str_trunc_trailer: String,
     /// Bytes of verifier log.
@@ -70,6 +72,7 @@ impl Default for Settings {
             license: "GPL".into(),
             ring_bytes: 0,
             max_cat_bytes: 10240,
+            max_strlen: 1024,
             str_trunc_trailer: "..".into(),
             log_size: 1_000_000,
             demangle: true,
@@ -257,8 +260,12 @@ pub enum Attach {
     },
     /// BPF iterator; its link is read to the end, or pinned.
     Iter {
+        /// What is walked: `task`, `bpf_map`, ...
+        object: String,
         /// Path below /sys/fs/bpf.
         pin: Option<String>,
+        /// Only this process, where the object belongs to one.
+        pid: Option<u32>,
     },
 }
 

@@ -408,6 +408,7 @@ impl Config {
                 .unwrap_or(0)
                 * u64::from(self.perf_rb_pages != 0),
             max_cat_bytes: self.max_cat_bytes,
+            max_strlen: self.max_strlen(),
             str_trunc_trailer: self.str_trunc_trailer.clone(),
             log_size: self.log_size,
             demangle: self.cpp_demangle,

@@ -165,6 +165,27 @@ pub enum DeclaredKind {
     PercpuLruHash,
 }
 
+impl DeclaredKind {
+    /// All of them.
+    pub const ALL: [DeclaredKind; 4] =
+        [DeclaredKind::Hash, DeclaredKind::LruHash, DeclaredKind::PercpuHash, DeclaredKind::PercpuLruHash];
+
+    /// As scripts write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeclaredKind::Hash => "hash",
+            DeclaredKind::LruHash => "lruhash",
+            DeclaredKind::PercpuHash => "percpuhash",
+            DeclaredKind::PercpuLruHash => "percpulruhash",
+        }
+    }
+
+    /// Whether each CPU has values of its own, as aggregations need it and other values can't have it.
+    pub fn is_per_cpu(self) -> bool {
+        matches!(self, DeclaredKind::PercpuHash | DeclaredKind::PercpuLruHash)
+    }
+}
+
 /// The constant that an enumerator stands for, with its enum.
 #[derive(Clone, Debug)]
 pub struct EnumConstant {

@@ -1,6 +1,6 @@
 //! Records of the ring buffer to output: what each action of the program does.
 
-use crate::decode::{half, integer, word, Decoder, TAIL_CUT};
+use crate::decode::{half, integer, word, Decoder};
 use crate::error::Result;
 use crate::notice;
 use crate::options::Options;
@@ -13,6 +13,7 @@ use fathom_kernel::clock::Clock;
 use fathom_kernel::localtime::{self, Zone};
 use fathom_kernel::map::Map;
 use fathom_report::{Field, Format, Notice, Output, PrintArgs, Value};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// What a record asks of the session.
@@ -37,6 +38,8 @@ pub struct Actions<'a> {
     repeats: Repeats,
     /// Errors that the script reported with `errorf`.
     pub errors_reported: u64,
+    /// Scalar maps that were set, and then zeroed: they exist, whatever they hold.
+    pub zeroed: BTreeSet<usize>,
 }
 
 /// What can be done once per action.
@@ -73,6 +76,21 @@ impl<'a> Actions<'a> {
             text: Vec::with_capacity(4096),
             repeats: Repeats::default(),
             errors_reported: 0,
+            zeroed: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a string of the record fills its room, so that it gets a trailer, which the fast path does not print.
+    fn is_cut(&self, field: &RecordField, record: &[u8]) -> bool {
+        let bytes = record.get(field.offset as usize..).unwrap_or(&[]);
+        match field.shape {
+            Shape::TailStr => self.decoder.is_full(half(bytes, 0) as usize),
+            Shape::Str { capacity } => {
+                let room = bytes.get(..capacity as usize).unwrap_or(bytes);
+                self.decoder.is_full(room.len())
+                    && self.decoder.is_full(room.iter().position(|b| *b == 0).unwrap_or(room.len()))
+            }
+            _ => false,
         }
     }
 
@@ -102,8 +120,11 @@ impl<'a> Actions<'a> {
                 self.print_map(map.0 as usize, *top, *div, action, out)?
             }
             ActionKind::PrintMapElement { map } => self.print_element(map.0 as usize, action, record, out)?,
-            ActionKind::Clear { map } => self.change_map(map.0 as usize, action, out, user_maps::clear)?,
-            ActionKind::Zero { map } => self.change_map(map.0 as usize, action, out, user_maps::zero)?,
+            ActionKind::Clear { map } => {
+                self.zeroed.remove(&(map.0 as usize));
+                self.change_map(map.0 as usize, action, out, user_maps::clear)?;
+            }
+            ActionKind::Zero { map } => self.zero(map.0 as usize, action, out)?,
             ActionKind::Exit => return Ok(Flow::Exit(first_number(action, record) as i32)),
             ActionKind::HelperError { helper, message, only_verbose } => {
                 if !only_verbose || self.options.helper_warnings {
@@ -142,12 +163,7 @@ impl<'a> Actions<'a> {
             if f.shape != Shape::TailStr {
                 return self.decoder.value(&f.shape, bytes);
             }
-            let (text, cut) = tail_string(record, half(bytes, 0), &mut tail);
-            if cut {
-                self.decoder.cut(text)
-            } else {
-                Value::Str(text.to_vec())
-            }
+            self.decoder.string(tail_string(record, half(bytes, 0), &mut tail))
         };
         action.fields.iter().map(value).collect()
     }
@@ -157,7 +173,7 @@ impl<'a> Actions<'a> {
         self.text.clear();
         let Some(prepared) = self.prepared.get(index) else { return };
         let Some(format) = &prepared.format else { return };
-        if !prepared.is_plain || action.fields.iter().any(|f| is_cut(f, record)) {
+        if !prepared.is_plain || action.fields.iter().any(|f| self.is_cut(f, record)) {
             let values = self.values(action, record);
             format.render(&values, &mut self.text);
             return;
@@ -294,6 +310,16 @@ impl<'a> Actions<'a> {
         Some((def, user_maps::user_map(def)?, self.maps.get(index)?))
     }
 
+    /// Sets values to zero. A scalar aggregation does not tell zero from unset, so that is remembered here.
+    fn zero(&mut self, index: usize, action: &Action, out: &mut dyn Output) -> Result<()> {
+        if let Some((def, user, map)) = self.user_map(index).filter(|(_, user, _)| user.key.is_none()) {
+            if user_maps::read(def, user, map, self.decoder).is_ok_and(|data| !data.entries.is_empty()) {
+                self.zeroed.insert(index);
+            }
+        }
+        self.change_map(index, action, out, user_maps::zero)
+    }
+
     fn change_map(
         &mut self,
         index: usize,
@@ -410,22 +436,12 @@ fn is_plain(shape: &Shape) -> bool {
     matches!(shape, Shape::Bool | Shape::Int { .. } | Shape::Pointer | Shape::Str { .. } | Shape::TailStr)
 }
 
-/// Whether a string of the record was cut, which the fast path does not print.
-fn is_cut(field: &RecordField, record: &[u8]) -> bool {
-    let bytes = record.get(field.offset as usize..).unwrap_or(&[]);
-    match field.shape {
-        Shape::TailStr => half(bytes, 0) & TAIL_CUT != 0,
-        Shape::Str { capacity } => !bytes.get(..capacity as usize).unwrap_or(bytes).contains(&0),
-        _ => false,
-    }
-}
-
-/// The next string of the tail, and whether it was cut.
-fn tail_string<'r>(record: &'r [u8], len: u32, tail: &mut usize) -> (&'r [u8], bool) {
+/// The next string of the tail.
+fn tail_string<'r>(record: &'r [u8], len: u32, tail: &mut usize) -> &'r [u8] {
     let start = (*tail).min(record.len());
-    let end = start.saturating_add((len & !TAIL_CUT) as usize).min(record.len());
+    let end = start.saturating_add(len as usize).min(record.len());
     *tail = end;
-    (record.get(start..end).unwrap_or(&[]), len & TAIL_CUT != 0)
+    record.get(start..end).unwrap_or(&[])
 }
 
 fn plain_field<'r>(field: &RecordField, record: &'r [u8], tail: &mut usize) -> Field<'r> {
@@ -443,7 +459,7 @@ fn plain_field<'r>(field: &RecordField, record: &'r [u8], tail: &mut usize) -> F
             let end = all.iter().position(|b| *b == 0).unwrap_or(all.len());
             Field::Str(all.get(..end).unwrap_or(all))
         }
-        _ => Field::Str(tail_string(record, half(bytes, 0), tail).0),
+        _ => Field::Str(tail_string(record, half(bytes, 0), tail)),
     }
 }
 
@@ -455,9 +471,9 @@ mod tests {
     fn tails_are_read_in_order_and_never_past_the_record() {
         let record = b"xxxxabcde";
         let mut tail = 4;
-        assert_eq!(tail_string(record, 3, &mut tail), (&b"abc"[..], false));
-        assert_eq!(tail_string(record, 2 | TAIL_CUT, &mut tail), (&b"de"[..], true));
-        assert_eq!(tail_string(record, 100, &mut tail), (&b""[..], false));
+        assert_eq!(tail_string(record, 3, &mut tail), b"abc");
+        assert_eq!(tail_string(record, 2, &mut tail), b"de");
+        assert_eq!(tail_string(record, 100, &mut tail), b"");
     }
 
     #[test]

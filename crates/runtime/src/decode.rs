@@ -11,8 +11,6 @@ use fathom_report::{Num, Value};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// Bit of a tail string's length that says that the string was cut.
-pub const TAIL_CUT: u32 = 1 << 31;
 /// `struct bpf_stack_build_id`: i32 status, 20 bytes of id, u64 offset or address.
 const BUILD_ID_ENTRY_BYTES: usize = 32;
 const BUILD_ID_BYTES: usize = 20;
@@ -65,21 +63,19 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A string up to its NUL; without one it was cut.
-    fn string(&self, bytes: &[u8]) -> Value {
-        match bytes.iter().position(|b| *b == 0) {
-            Some(end) => Value::Str(bytes.get(..end).unwrap_or(&[]).to_vec()),
-            None => self.cut(bytes),
-        }
-    }
-
-    /// A string that did not fit, with the trailer that says so.
-    pub fn cut(&self, bytes: &[u8]) -> Value {
-        let mut text = bytes.to_vec();
-        if !bytes.is_empty() {
+    /// A string up to its NUL, or all of it, with the trailer if it is as long as strings can be.
+    pub fn string(&self, bytes: &[u8]) -> Value {
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        let mut text = bytes.get(..end).unwrap_or(bytes).to_vec();
+        if self.is_full(end) {
             text.extend_from_slice(self.program.settings.str_trunc_trailer.as_bytes());
         }
         Value::Str(text)
+    }
+
+    /// Whether a string of this length fills all room that strings have. Programs do not tell whether more followed, so it counts as cut.
+    pub fn is_full(&self, len: usize) -> bool {
+        len as u64 + 1 >= u64::from(self.program.settings.max_strlen).max(2)
     }
 
     fn array(&self, elem: &Shape, elem_size: u32, count: u32, bytes: &[u8]) -> Value {

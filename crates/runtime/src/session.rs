@@ -9,7 +9,9 @@ use crate::options::{Buffering, Mode, Options};
 use crate::symbols::Names;
 use crate::user_maps;
 use fathom_bpf::kinds::MapKind;
-use fathom_codegen::program::{Attach, Counter, MapRole, Program, RunWhen};
+use fathom_codegen::layout::{Shape, StackMode};
+use fathom_codegen::program::{Attach, Attachment, Counter, MapRole, Program, RunWhen, ValueKind};
+use fathom_kernel::bpffs::Pin;
 use fathom_kernel::child::Child;
 use fathom_kernel::cpu;
 use fathom_kernel::link::Link;
@@ -71,6 +73,9 @@ impl<'a> Session<'a> {
         let loaded = load::load(self.program, self.facts, self.options, self.child.as_ref().map(Child::pid))?;
         let settings = &self.program.settings;
         let names = Names::new(self.facts, settings.demangle, settings.show_debug_info);
+        if needs_processes(self.program) && !self.options.dry_run {
+            names.follow_processes(self.options.pid);
+        }
         let decoder = Decoder::new(self.program, &loaded.maps, &names);
         let mut run = Running {
             program: self.program,
@@ -80,8 +85,11 @@ impl<'a> Session<'a> {
             actions: Actions::new(self.program, &loaded.maps, &decoder, self.options),
             decoder: &decoder,
             loaded: &loaded,
+            names: &names,
+            pins: Vec::new(),
             links: Vec::new(),
             exit: None,
+            is_stopped: false,
             lost_reported: 0,
             print_failed: None,
         };
@@ -96,6 +104,28 @@ impl<'a> Session<'a> {
         }
         numbers
     }
+}
+
+/// Whether the program shows names of user addresses, whose processes may have ended by then.
+fn needs_processes(program: &Program) -> bool {
+    fn has_names(shape: &Shape) -> bool {
+        match shape {
+            Shape::UserSym => true,
+            Shape::UserStack { mode, .. } => !matches!(mode, StackMode::Raw | StackMode::BuildId),
+            Shape::Array { elem, .. } => has_names(elem),
+            Shape::Fields { fields, .. } => fields.iter().any(|f| has_names(&f.shape)),
+            _ => false,
+        }
+    }
+    let in_map = |role: &MapRole| match role {
+        MapRole::User(map) => {
+            map.key.as_ref().is_some_and(has_names)
+                || matches!(&map.value, ValueKind::Plain(shape) if has_names(shape))
+        }
+        _ => false,
+    };
+    program.maps.iter().any(|m| in_map(&m.role))
+        || program.actions.iter().any(|a| a.fields.iter().any(|f| has_names(&f.shape)))
 }
 
 /// The source of records, or none for programs that never write one.
@@ -120,9 +150,14 @@ pub(crate) struct Running<'a, 'd> {
     actions: Actions<'d>,
     decoder: &'d Decoder<'d>,
     pub(crate) loaded: &'d Loaded,
+    names: &'d Names<'a>,
+    /// Removed before the links they hold.
+    pins: Vec<Pin>,
     links: Vec<(usize, Link)>,
     /// Exit code, once something asked for the end.
     exit: Option<i32>,
+    /// The script asked for the end: what other probes still wrote is dropped.
+    is_stopped: bool,
     lost_reported: u64,
     print_failed: Option<Error>,
 }
@@ -138,7 +173,11 @@ impl Running<'_, '_> {
             Mode::Test => return self.tests(out),
             Mode::Bench => self.benches(out)?,
         }
+        self.pins.clear();
         self.links.clear();
+        if self.is_stopped {
+            self.discard();
+        }
         self.drain(out)?;
         let asked = self.exit.take();
         self.run_units(&RunWhen::End, out)?;
@@ -148,7 +187,7 @@ impl Running<'_, '_> {
             self.print_maps(out)?;
         }
         out.flush()?;
-        Ok(asked.or(self.exit).unwrap_or(0))
+        Ok(self.exit.or(asked).unwrap_or(0))
     }
 
     /// From the begin probes to whatever ends tracing.
@@ -197,7 +236,7 @@ impl Running<'_, '_> {
     fn print_record(&mut self, record: &[u8], out: &mut dyn Output) -> Result<()> {
         match self.actions.handle(record, out)? {
             Flow::Continue => {}
-            Flow::Exit(code) => self.exit = Some(code),
+            Flow::Exit(code) => (self.exit, self.is_stopped) = (Some(code), true),
             Flow::Unwatch(address) => unwatch(self.program, &mut self.links, address),
         }
         Ok(())
@@ -219,9 +258,10 @@ impl Running<'_, '_> {
 
     /// Whether something other than the tracer's own begin and end can still happen.
     fn has_anything_to_wait_for(&self) -> bool {
-        self.program.units.iter().any(|u| {
-            load::is_hot(u) || u.attachments.iter().any(|a| matches!(a.how, Attach::Run(RunWhen::Signal(_))))
-        })
+        let waits = |a: &Attachment| {
+            matches!(a.how, Attach::Run(RunWhen::Signal(_)) | Attach::Iter { pin: Some(_), .. })
+        };
+        self.program.units.iter().any(|u| load::is_hot(u) || u.attachments.iter().any(waits))
     }
 
     /// Attaches everything, in the order of the script.
@@ -234,9 +274,25 @@ impl Running<'_, '_> {
                 if self.options.verbose && !links.is_empty() {
                     eprintln!("attached {} in {} us", attachment.name, started.elapsed().as_micros());
                 }
+                if let Attach::Iter { pin: Some(name), .. } = &attachment.how {
+                    for link in &links {
+                        self.pin(link, name, &attachment.name)?;
+                    }
+                }
                 self.links.extend(links.into_iter().map(|l| (index, l)));
             }
         }
+        Ok(())
+    }
+
+    /// Gives an iterator a name, for others to read it as long as the session lasts.
+    fn pin(&mut self, link: &Link, name: &str, probe: &str) -> Result<()> {
+        let pin = Pin::link(self.facts.root(), link, name)
+            .map_err(|cause| Error::Attach { probe: probe.to_owned(), cause })?;
+        if !self.options.quiet {
+            eprintln!("{probe} is pinned to {}: reading that file runs it", pin.path().display());
+        }
+        self.pins.push(pin);
         Ok(())
     }
 
@@ -265,11 +321,9 @@ impl Running<'_, '_> {
         let links = std::mem::take(&mut self.links);
         let mut text = Vec::new();
         for (index, link) in &links {
-            let is_iter = self
-                .program
-                .units
-                .get(*index)
-                .is_some_and(|u| u.attachments.iter().any(|a| matches!(a.how, Attach::Iter { .. })));
+            let is_iter = self.program.units.get(*index).is_some_and(|u| {
+                u.attachments.iter().any(|a| matches!(a.how, Attach::Iter { pin: None, .. }))
+            });
             if is_iter && self.exit.is_none() {
                 link.read_iter(&mut text)?;
                 self.drain(out)?;
@@ -289,6 +343,9 @@ impl Running<'_, '_> {
         let mut poll = PollSet::new();
         let signal_slot = poll.add(signals.as_fd());
         let process_slot = process.as_ref().map(|p| poll.add(p.as_fd()));
+        self.names.descriptors(&mut |fd| {
+            poll.add(fd);
+        });
         let mut wait = WAIT_MIN;
         let mut losses_seen = Instant::now();
         while self.exit.is_none() {
@@ -309,6 +366,9 @@ impl Running<'_, '_> {
             }
         }
         if let Some(child) = child {
+            if let (true, Ok(Some(status))) = (self.options.verbose, child.try_wait()) {
+                eprintln!("the command has ended: {status}");
+            }
             if self.exit.is_some() {
                 // A command that still runs ends with the session; one that has ended takes no signal.
                 let _ = child.signal(SIGTERM);
@@ -333,9 +393,11 @@ impl Running<'_, '_> {
 
     /// Prints all records that are in the ring. Records behind an exit are dropped. Returns how many there were.
     pub(crate) fn drain(&mut self, out: &mut dyn Output) -> Result<usize> {
+        self.names.follow();
         let Some(ring) = &mut self.ring else { return Ok(0) };
         let (actions, exit, failed, links) =
             (&mut self.actions, &mut self.exit, &mut self.print_failed, &mut self.links);
+        let stopped = &mut self.is_stopped;
         let flush_each = self.options.buffering == Buffering::None;
         let before = *exit;
         let count = ring.consume(&mut |record| {
@@ -344,7 +406,7 @@ impl Running<'_, '_> {
             }
             match actions.handle(record, out) {
                 Ok(Flow::Continue) => {}
-                Ok(Flow::Exit(code)) => *exit = Some(code),
+                Ok(Flow::Exit(code)) => (*exit, *stopped) = (Some(code), true),
                 Ok(Flow::Unwatch(address)) => unwatch(self.program, links, address),
                 Err(e) => *failed = Some(e),
             }
@@ -361,6 +423,13 @@ impl Running<'_, '_> {
             out.flush()?;
         }
         Ok(count)
+    }
+
+    /// Drops all records that are in the ring.
+    fn discard(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.consume(&mut |_| {});
+        }
     }
 
     /// Tells of records that found the ring full since the last time.
@@ -393,12 +462,16 @@ impl Running<'_, '_> {
 
     fn print_maps(&mut self, out: &mut dyn Output) -> Result<()> {
         out.end_of_run()?;
-        let maps = self.program.maps.iter().zip(&self.loaded.maps);
-        let mut shown: Vec<_> =
-            maps.filter_map(|(def, map)| Some((def, user_maps::user_map(def)?, map))).collect();
+        let maps = self.program.maps.iter().zip(&self.loaded.maps).enumerate();
+        let mut shown: Vec<_> = maps
+            .filter_map(|(index, (def, map))| Some((def, user_maps::user_map(def)?, map, index)))
+            .collect();
         shown.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-        for (def, user, map) in shown {
-            let data = user_maps::read(def, user, map, self.decoder)?;
+        for (def, user, map, index) in shown {
+            let mut data = user_maps::read(def, user, map, self.decoder)?;
+            if data.entries.is_empty() && self.actions.zeroed.contains(&index) {
+                data.entries.push(user_maps::zero_entry(user, self.decoder));
+            }
             if !data.entries.is_empty() {
                 out.map(&data, PrintArgs::default())?;
             }

@@ -173,9 +173,7 @@ fn expand(
     let mut clauses = Vec::new();
     {
         let mut attaching = probes::Attaching::new(facts, config, options, diags);
-        let mut attempted = 0usize;
         for (i, probe) in loaded.probes.iter().enumerate() {
-            attempted += 1;
             let predicate = probe.predicate.as_ref().map(|p| expander.expr(p));
             let body = expander.block(&probe.body);
             let named = probes::Named::by(predicate.as_ref(), &body);
@@ -194,7 +192,7 @@ fn expand(
                 clauses.push(Clause { probe, predicate, body });
             }
         }
-        if clauses.is_empty() && attempted > 0 && !has_errors(attaching.diags) {
+        if clauses.is_empty() && loaded.subprogs.is_empty() && !has_errors(attaching.diags) {
             attaching.diags.push(Diagnostic::error_anywhere("No probes to attach"));
         }
     }
@@ -351,17 +349,11 @@ impl Analysis<'_, '_> {
                 self.diags.push(Diagnostic::error(d.span, text).note(first, "first declared here"));
                 continue;
             }
-            let kind = match d.kind.as_str() {
-                "hash" => DeclaredKind::Hash,
-                "lruhash" => DeclaredKind::LruHash,
-                "percpuhash" => DeclaredKind::PercpuHash,
-                "percpulruhash" => DeclaredKind::PercpuLruHash,
-                _ => {
-                    let text = format!("Invalid bpf map type: {}", d.kind);
-                    let hint = "valid map types: hash, lruhash, percpuhash, percpulruhash";
-                    self.diags.push(Diagnostic::error(d.kind_span, text).hint(hint));
-                    continue;
-                }
+            let Some(kind) = DeclaredKind::ALL.into_iter().find(|k| k.name() == d.kind) else {
+                let text = format!("Invalid bpf map type: {}", d.kind);
+                let hint = "valid map types: hash, lruhash, percpuhash, percpulruhash";
+                self.diags.push(Diagnostic::error(d.kind_span, text).hint(hint));
+                continue;
             };
             let Some(entries) = self.entries(&d.max_entries) else { continue };
             if !mentioned.contains(&d.name) {
@@ -397,6 +389,16 @@ impl Analysis<'_, '_> {
     fn finish_maps(&mut self, st: &mut State) {
         let failed = has_errors(self.diags) || has_errors(&st.diags);
         for slot in &mut st.maps {
+            if let Some((kind, _)) = slot.info.declared.filter(|(kind, _)| {
+                slot.info.value != Type::Unknown && kind.is_per_cpu() != slot.info.agg().is_some()
+            }) {
+                let needs = if slot.info.agg().is_some() { "percpuhash" } else { "hash" };
+                let text = format!(
+                    "Incompatible map types. Type from declaration: {}. Type from value/key type: {needs}",
+                    kind.name()
+                );
+                self.diags.push(Diagnostic::error(slot.info.span, text));
+            }
             if slot.info.value == Type::Unknown {
                 if !failed && !slot.assigned {
                     let text = format!("Undefined map: {}", slot.info.name);

@@ -3,7 +3,7 @@
 use super::{check, format, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand};
-use crate::types::Type;
+use crate::types::{Agg, Type};
 use fathom_codegen::program::{ActionKind, PrintTo};
 use fathom_syntax::ast::{Expr, ExprKind};
 
@@ -105,7 +105,8 @@ fn lower_print(l: &mut Lower<'_>, e: &Expr, args: &[Expr]) -> Result<Operand, Lo
             let kind = ActionKind::PrintMap { map, top: number(1), div: number(2) };
             l.emit_record(kind, Vec::new(), e.span)?;
         }
-        ExprKind::MapAccess { key, .. } => {
+        // An aggregation that is no single value has no form in a record: its element is read where it is printed.
+        ExprKind::MapAccess { key, .. } if !is_one_value(l, value) => {
             let index = l.map_of(value)?;
             let map = l.map_id(index, value.span)?;
             let ty = l.map_store(index, value.span)?.key.unwrap_or_else(|| l.ty(key));
@@ -119,6 +120,12 @@ fn lower_print(l: &mut Lower<'_>, e: &Expr, args: &[Expr]) -> Result<Operand, Lo
         }
     }
     Ok(Operand::Void)
+}
+
+/// Whether a map's element can be read as one value in a program.
+fn is_one_value(l: &Lower<'_>, element: &Expr) -> bool {
+    let agg = l.map_of(element).ok().and_then(|map| l.map_type(map, element.span).ok()?.1);
+    !matches!(agg, Some(Agg::Stats { .. } | Agg::Hist { .. } | Agg::Lhist { .. } | Agg::Tseries { .. }))
 }
 
 fn infer_format(cx: &mut CallContext<'_>) -> Type {

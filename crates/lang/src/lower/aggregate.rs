@@ -352,8 +352,8 @@ impl Lower<'_> {
     pub(super) fn map_full(&mut self, ret: Value, span: Span) {
         let kind = ActionKind::HelperError {
             helper: "map_update_elem".into(),
-            message: "Map full; can't update element. Try a larger max_map_keys in the config, or declare the map with room: \
-                      `let @m = hash(N)`"
+            message: "Map full; can't update element. Try increasing max_map_keys config or manually setting the max entries in a \
+                      map declaration e.g. `let @a = hash(5000)`"
                 .into(),
             only_verbose: false,
         };
