@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "the one crate that may: system calls, shared memory with the kernel")]
 #![warn(unsafe_op_in_unsafe_fn)]
 
+pub mod bpffs;
 pub mod btf;
 pub mod caps;
 pub mod cgroup;

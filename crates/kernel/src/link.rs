@@ -73,6 +73,8 @@ pub enum IterTarget<'a> {
     Process(u32),
     /// A cgroup and its descendants, parents first (`cgroup`, 6.1).
     CgroupDescendants(BorrowedFd<'a>),
+    /// All cgroups, parents first (`cgroup`, 6.1).
+    Cgroups,
 }
 
 /// What the kernel says about a link.
@@ -218,6 +220,7 @@ impl Link {
             IterTarget::Thread(tid) => [tid, 0, 0, 0],
             IterTarget::Process(pid) => [0, pid, 0, 0],
             IterTarget::CgroupDescendants(fd) => [2, fd_u32(fd), 0, 0],
+            IterTarget::Cgroups => [2, 0, 0, 0],
         };
         let mut a = attr::LinkIter { head: head(prog, 0), ..Default::default() };
         if !matches!(target, IterTarget::All) {
@@ -264,6 +267,12 @@ impl Link {
     pub fn info(&self) -> Result<Option<LinkInfo>> {
         let Some(fd) = &self.fd else { return Ok(None) };
         info_of(fd.as_fd()).map(Some)
+    }
+
+    /// Pins the link at a path of a bpf file system: whoever opens a pinned iterator runs it.
+    pub fn pin(&self, path: &Path) -> Result<()> {
+        let Some(link) = &self.fd else { return Err(Error::new("pin link", self.object.clone(), libc::EBADF)) };
+        objects::pin("pin link", link.as_fd(), path)
     }
 
     /// Runs an iterator once: reads everything its program writes into `out`.

@@ -247,6 +247,12 @@ impl EventSpec {
         self
     }
 
+    /// Go over to threads that the task makes, but not to processes (5.13; older kernels refuse the event).
+    pub fn inherit_threads(mut self) -> EventSpec {
+        self.attr.flags |= perf_flag::INHERIT | perf_flag::INHERIT_THREAD;
+        self
+    }
+
     /// The attributes, for the rings of this crate.
     pub(crate) fn attr_mut(&mut self) -> &mut PerfEventAttr {
         &mut self.attr
@@ -438,6 +444,8 @@ fn open_error(spec: &EventSpec, errno: i32, pid: i32) -> Error {
         libc::ENOSPC => error.with_hint("all breakpoint registers are in use"),
         libc::ESRCH => error.with_hint(format!("no process {pid}")),
         libc::EMFILE => error,
+        libc::EILSEQ => error.with_hint("no instruction begins at this offset"),
+        libc::EADDRNOTAVAIL => error.with_hint("several functions have this name; give the module, or an address"),
         libc::EINVAL if spec.text.is_some() => {
             error.with_hint("the place is no instruction boundary, or this kernel may not probe it")
         }

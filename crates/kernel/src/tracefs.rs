@@ -1,10 +1,10 @@
 //! Tracefs: where it is mounted, which tracepoints and functions it lists, ids and formats.
 
-use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::root::{list_dir, Root};
+use crate::sys::mount::mount;
 
 /// A mounted tracefs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,17 +180,6 @@ pub(crate) fn unescape(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-fn mount(kind: &str, place: &str) -> Result<()> {
-    let error = || Error::other("mount", format!("{kind} at {place}"), "bad name");
-    let (k, p) = (CString::new(kind).map_err(|_| error())?, CString::new(place).map_err(|_| error())?);
-    // SAFETY: the strings are NUL-terminated and live for the call; no data is given.
-    let ret = unsafe { libc::mount(k.as_ptr(), p.as_ptr(), k.as_ptr(), 0, std::ptr::null()) };
-    if ret != 0 {
-        return Err(Error::last_os("mount", format!("{kind} at {place}")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use fathom_kernel::perf::{self, EventSpec, PerfEvent, Sampling, Scope};
 use fathom_kernel::prog::Prog;
 use std::path::Path;
 
+/// `HW_BREAKPOINT_X` of `include/uapi/linux/hw_breakpoint.h`.
+pub const HW_BREAKPOINT_X: u32 = 4;
+const REGISTER_BYTES: u8 = 8;
+
 /// Attaches a loaded program as one attachment says. [`Attach::Run`] needs nothing and gives no link.
 ///
 /// # Errors
@@ -20,9 +24,13 @@ pub fn attach(facts: &KernelFacts, prog: &Prog, attachment: &Attachment) -> Resu
         Attach::RawTracepoint { name } => one(Link::raw_tracepoint(prog, name, cookie)),
         Attach::Tracing => one(Link::tracing(prog, cookie)),
         Attach::Tracepoint { category, event } => tracepoint(facts, prog, category, event, cookie),
-        Attach::Kprobe { symbol, module: _, offset, ret } => {
-            let spec = match symbol.as_str() {
-                "" => EventSpec::kprobe_address(facts.root(), *offset, *ret)?,
+        Attach::Kprobe { symbol, module, offset, ret } => {
+            let module = module.as_deref().filter(|m| *m != "vmlinux");
+            let spec = match (symbol.as_str(), module) {
+                ("", _) => EventSpec::kprobe_address(facts.root(), *offset, *ret)?,
+                (_, Some(module)) => {
+                    EventSpec::kprobe(facts.root(), &format!("{module}:{symbol}"), *offset, *ret)?
+                }
                 _ => EventSpec::kprobe(facts.root(), symbol, *offset, *ret)?,
             };
             one(PerfEvent::open(&spec, Scope::Cpu(0))?.attach(prog, cookie))
@@ -47,15 +55,26 @@ pub fn attach(facts: &KernelFacts, prog: &Prog, attachment: &Attachment) -> Resu
             perf_event(facts, prog, &spec, *cpus, *pid, cookie)
         }
         Attach::Watchpoint { address, len, mode, pid } => {
-            let spec = EventSpec::breakpoint(*address, u64::from(*len), *mode);
-            watchpoint(facts, prog, &spec, *pid, cookie)
+            // Instructions have no length: the kernel wants that of a register for them.
+            let len = if *mode == HW_BREAKPOINT_X { REGISTER_BYTES } else { *len };
+            let spec = EventSpec::breakpoint(*address, u64::from(len), *mode);
+            perf_event(facts, prog, &spec, PerfCpus::All, *pid, cookie)
         }
-        Attach::Iter { .. } => one(Link::iter(prog, IterTarget::All)),
+        Attach::Iter { object, pin: _, pid } => one(Link::iter(prog, iter_target(object, *pid))),
     }
 }
 
 fn one(link: Result<Link>) -> Result<Vec<Link>> {
     link.map(|link| vec![link])
+}
+
+/// What an iterator walks. Those of tasks may be held to one process; that of cgroups has to be told where to begin.
+fn iter_target(object: &str, pid: Option<u32>) -> IterTarget<'static> {
+    match (object, pid) {
+        ("cgroup", _) => IterTarget::Cgroups,
+        ("task" | "task_file" | "task_vma", Some(pid)) => IterTarget::Process(pid),
+        _ => IterTarget::All,
+    }
 }
 
 fn tracepoint(
@@ -103,38 +122,33 @@ fn perf_event(
         PerfCpus::All => &online,
         PerfCpus::One => online.get(..1).unwrap_or(&online),
     };
-    let events: Vec<PerfEvent> = match pid {
+    let events = match pid {
         None => perf::open_on_cpus(spec, chosen)?,
-        Some(pid) => threads(facts, pid)?
-            .into_iter()
-            .filter_map(|tid| PerfEvent::open(spec, Scope::Task(tid)).ok())
-            .collect(),
+        Some(pid) => open_on_process(facts, spec, pid)?,
     };
     events.into_iter().map(|e| e.attach(prog, cookie)).collect()
 }
 
-fn watchpoint(
-    facts: &KernelFacts,
-    prog: &Prog,
-    spec: &EventSpec,
-    pid: Option<u32>,
-    cookie: u64,
-) -> Result<Vec<Link>> {
-    let Some(pid) = pid else {
-        return perf_event(facts, prog, spec, PerfCpus::All, None, cookie);
-    };
-    // Threads that begin later inherit the breakpoint.
-    let spec = spec.clone().inherit();
-    let mut links = Vec::new();
+/// Opens the event on every thread of a process; threads that begin later have it, too.
+fn open_on_process(facts: &KernelFacts, spec: &EventSpec, pid: u32) -> Result<Vec<PerfEvent>> {
+    const ESRCH: i32 = 3;
+    const EINVAL: i32 = 22;
+    let mut events = Vec::new();
     for tid in threads(facts, pid)? {
-        match PerfEvent::open(&spec, Scope::Task(tid)) {
-            Ok(event) => links.push(event.attach(prog, cookie)?),
+        let opened =
+            PerfEvent::open(&spec.clone().inherit_threads(), Scope::Task(tid)).or_else(|e| match e.errno {
+                // Before 5.13 what is inherited by threads goes over to processes, too.
+                EINVAL => PerfEvent::open(&spec.clone().inherit(), Scope::Task(tid)),
+                _ => Err(e),
+            });
+        match opened {
+            Ok(event) => events.push(event),
             // The thread ended meanwhile.
-            Err(e) if e.errno == 3 => {}
+            Err(e) if e.errno == ESRCH => {}
             Err(e) => return Err(e),
         }
     }
-    Ok(links)
+    Ok(events)
 }
 
 /// Threads of a process.

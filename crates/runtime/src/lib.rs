@@ -10,6 +10,7 @@ pub mod error;
 pub mod load;
 pub mod notice;
 pub mod options;
+pub mod processes;
 pub mod repeats;
 pub mod session;
 pub mod shell;

@@ -288,7 +288,7 @@ impl Running<'_, '_> {
     /// Gives an iterator a name, for others to read it as long as the session lasts.
     fn pin(&mut self, link: &Link, name: &str, probe: &str) -> Result<()> {
         let pin = Pin::link(self.facts.root(), link, name)
-            .map_err(|cause| Error::Attach { probe: probe.to_owned(), cause })?;
+            .map_err(|cause| Error::Attach { probe: probe.to_owned(), cause: Box::new(cause) })?;
         if !self.options.quiet {
             eprintln!("{probe} is pinned to {}: reading that file runs it", pin.path().display());
         }

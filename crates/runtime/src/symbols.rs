@@ -1,26 +1,37 @@
 //! Names of addresses, users, cgroups: everything that a value's text needs from the system.
 
+use crate::processes::ProcessLog;
 use fathom_codegen::layout::StackMode as Mode;
 use fathom_kernel::cgroup;
 use fathom_kernel::ksyms::KernelNames;
 use fathom_probes::{wildcard, KernelFacts};
 use fathom_report::{Frame, Stack, StackMode};
-use fathom_symbols::user::{Options as UserOptions, Process, Resolved, SourceLine, UserSymboliser};
+use fathom_symbols::user::{Options as UserOptions, Process, Reason, Resolved, SourceLine, UserSymboliser};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Looks names up, lazily and cached. A name that cannot be found is its number.
 pub struct Names<'f> {
     facts: &'f KernelFacts,
     user: RefCell<UserSymboliser>,
-    processes: RefCell<HashMap<u32, Option<Process>>>,
+    /// Processes read from `/proc`, when nobody follows them.
+    processes: RefCell<HashMap<u32, Option<Rc<Process>>>>,
+    /// When a process was last read again.
+    read_at: RefCell<HashMap<u32, Instant>>,
+    log: RefCell<Option<ProcessLog>>,
     kernel: RefCell<HashMap<u64, Option<KernelName>>>,
     resolver: RefCell<Resolver>,
     users: RefCell<Option<HashMap<u32, String>>>,
     cgroups: RefCell<HashMap<(u64, String), String>>,
     show_debug_info: bool,
 }
+
+/// A process is not read again sooner than this.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Name of a kernel address.
 #[derive(Clone, Debug)]
@@ -45,6 +56,8 @@ impl<'f> Names<'f> {
             facts,
             user: RefCell::new(UserSymboliser::new(options)),
             processes: RefCell::new(HashMap::new()),
+            read_at: RefCell::new(HashMap::new()),
+            log: RefCell::new(None),
             kernel: RefCell::new(HashMap::new()),
             resolver: RefCell::new(Resolver::Unopened),
             users: RefCell::new(None),
@@ -104,16 +117,70 @@ impl<'f> Names<'f> {
         Stack { frames: frames.collect(), mode: report_mode(mode) }
     }
 
-    /// Reads the memory map of a process while it lives, so that its addresses can be named afterwards.
-    pub fn remember_process(&self, pid: u32) {
-        self.processes.borrow_mut().entry(pid).or_insert_with(|| Process::read(pid).ok());
+    /// Begins to follow processes, all or one, so that addresses can still be named when their process has ended. Where the kernel does not
+    /// allow that, processes are read when the first of their addresses is named.
+    pub fn follow_processes(&self, only: Option<u32>) {
+        let cpus = fathom_kernel::cpu::online(self.facts.root()).unwrap_or_default();
+        *self.log.borrow_mut() = ProcessLog::open(self.facts.root(), &cpus, only).ok();
+    }
+
+    /// Takes in what processes have done since the last time. To be called before records are printed.
+    pub fn follow(&self) {
+        if let Some(log) = &mut *self.log.borrow_mut() {
+            log.follow();
+        }
+    }
+
+    /// Descriptors that are readable when it is time to [`Names::follow`].
+    pub fn descriptors(&self, each: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(log) = &*self.log.borrow() {
+            log.descriptors(each);
+        }
+    }
+
+    fn process(&self, pid: u32) -> Option<Rc<Process>> {
+        if let Some(log) = &mut *self.log.borrow_mut() {
+            return log.process(pid);
+        }
+        let mut processes = self.processes.borrow_mut();
+        processes.entry(pid).or_insert_with(|| Process::read(pid).ok().map(Rc::new)).clone()
+    }
+
+    /// The process as it is now: after an exec or dlopen that was not seen.
+    fn process_again(&self, pid: u32) -> Option<Rc<Process>> {
+        // Addresses that are in no mapping are usual in stacks of programs without frame pointers.
+        let now = Instant::now();
+        let is_due = |last: &Instant| now.duration_since(*last) >= READ_AGAIN_AFTER;
+        let mut read_at = self.read_at.borrow_mut();
+        let due = read_at.get(&pid).is_none_or(is_due);
+        if let Some(log) = &mut *self.log.borrow_mut() {
+            log.follow();
+            if !due {
+                return log.process(pid);
+            }
+            read_at.insert(pid, now);
+            return log.read_again(pid).or_else(|| log.process(pid));
+        }
+        if !due {
+            return None;
+        }
+        read_at.insert(pid, now);
+        // A process that has ended keeps what was known of it.
+        let fresh = Rc::new(Process::read(pid).ok()?);
+        self.processes.borrow_mut().insert(pid, Some(fresh.clone()));
+        Some(fresh)
     }
 
     fn resolve_user(&self, pid: u32, address: u64) -> Option<Arc<Resolved>> {
-        self.remember_process(pid);
-        let processes = self.processes.borrow();
-        let process = processes.get(&pid)?.as_ref()?;
-        Some(self.user.borrow_mut().resolve(process, address))
+        let first = self.process(pid).map(|p| self.user.borrow_mut().resolve(&p, address));
+        let is_mapped = |r: &Arc<Resolved>| {
+            !matches!(**r, Resolved::Unknown { reason: Reason::Unmapped | Reason::NoMaps, .. })
+        };
+        if first.as_ref().is_some_and(is_mapped) {
+            return first;
+        }
+        let again = self.process_again(pid).map(|p| self.user.borrow_mut().resolve(&p, address));
+        again.or(first)
     }
 
     /// `symbol+offset` of a user address (without `+0`), or the address.

@@ -365,6 +365,8 @@ pub struct PerfEventAttr {
 pub mod perf_flag {
     pub const DISABLED: u64 = 1;
     pub const INHERIT: u64 = 1 << 1;
+    /// Only to threads, not to processes (5.13).
+    pub const INHERIT_THREAD: u64 = 1 << 35;
     pub const EXCLUDE_USER: u64 = 1 << 4;
     pub const EXCLUDE_KERNEL: u64 = 1 << 5;
     pub const EXCLUDE_HV: u64 = 1 << 6;

@@ -3,4 +3,5 @@
 pub mod attr;
 pub mod call;
 pub mod mmap;
+pub mod mount;
 pub mod objects;

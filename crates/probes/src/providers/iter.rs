@@ -21,6 +21,9 @@ pub static ITER: Provider = Provider {
     list,
 };
 
+/// Iterators over the elements of one object that has to be given when they are attached.
+const NEED_ONE: &[&str] = &["bpf_map_elem", "bpf_sk_storage_map", "sockmap"];
+
 const PREFIX: &str = "bpf_iter_";
 
 /// Iterators: functions `bpf_iter_X` that have a context `struct bpf_iter__X`.
@@ -28,6 +31,7 @@ fn names(facts: &KernelFacts) -> Vec<String> {
     facts
         .struct_names("vmlinux", "bpf_iter__")
         .into_iter()
+        .filter(|n| !NEED_ONE.contains(&n.as_str()))
         .filter(|n| facts.function_id("vmlinux", &format!("{PREFIX}{n}")).is_some())
         .collect()
 }
@@ -48,18 +52,30 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
             None,
         );
     }
+    if NEED_ONE.contains(&object) {
+        return error(
+            format!(
+                "iter:{object} walks the elements of one map or socket, which an attach point cannot name"
+            ),
+            Some("iter:bpf_map walks all maps".into()),
+        );
+    }
+    if pin.as_ref().is_some_and(|pin| pin.is_empty() || wildcard::is_pattern(object)) {
+        return request.malformed("a pin is the path of one iterator below /sys/fs/bpf");
+    }
     let objects: Vec<String> = match wildcard::is_pattern(object) {
         true => names(facts).into_iter().filter(|n| wildcard::matches(object, n)).collect(),
         false => vec![object.to_owned()],
     };
-    let targets: Vec<Target> = objects.iter().filter_map(|o| target(facts, o, pin.clone())).collect();
+    let targets: Vec<Target> =
+        objects.iter().filter_map(|o| target(facts, o, pin.clone(), request.whole.pid)).collect();
     if targets.is_empty() {
         return request.no_match();
     }
     Resolution { targets, ..Resolution::default() }
 }
 
-fn target(facts: &KernelFacts, object: &str, pin: Option<String>) -> Option<Target> {
+fn target(facts: &KernelFacts, object: &str, pin: Option<String>, pid: Option<u32>) -> Option<Target> {
     let id = facts.function_id("vmlinux", &format!("{PREFIX}{object}"))?;
     let ty = facts.kernel_struct(&format!("bpf_iter__{object}"))?;
     let carrier = Carrier {
@@ -67,7 +83,7 @@ fn target(facts: &KernelFacts, object: &str, pin: Option<String>) -> Option<Targ
         attach_kind: Some(AttachKind::TRACE_ITER),
         attach_btf: Some(BtfTarget { module: "vmlinux".into(), id }),
         sleepable: false,
-        how: Attach::Iter { pin },
+        how: Attach::Iter { object: object.to_owned(), pin, pid },
         context: Context::Typed { ty },
         select: None,
         has_cookie: false,

@@ -1,6 +1,7 @@
 //! `watchpoint:ADDRESS:LENGTH:MODE`: hardware breakpoints on memory, of a process (`-p`, `-c`) or of the kernel.
 
 use super::timer::parse_number;
+use crate::attach::HW_BREAKPOINT_X;
 use crate::facts::KernelFacts;
 use crate::provider::{error, Provider, Request, Side};
 use fathom_bpf::kinds::ProgKind;
@@ -23,7 +24,6 @@ pub static WATCHPOINT: Provider = Provider {
 
 const HW_BREAKPOINT_R: u32 = 1;
 const HW_BREAKPOINT_W: u32 = 2;
-const HW_BREAKPOINT_X: u32 = 4;
 
 /// Modes that x86-64's debug registers can do.
 static MODES: &[(&str, u32)] = &[
@@ -51,7 +51,8 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
         };
         return error(format!("Invalid watchpoint mode: {mode}"), Some(hint));
     };
-    if address == 0 || address.checked_rem(u64::from(len)) != Some(0) {
+    let is_aligned = *bits == HW_BREAKPOINT_X || address.checked_rem(u64::from(len)) == Some(0);
+    if address == 0 || !is_aligned {
         return request
             .malformed(format!("watchpoint address {address:#x} is not a multiple of its length {len}"));
     }
