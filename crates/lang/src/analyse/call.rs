@@ -151,6 +151,10 @@ impl<'a> CallContext<'a> {
     pub fn error(&mut self, span: Span, message: impl Into<String>) {
         self.state.report(Diagnostic::error(span, message));
     }
+    /// Reports an error that has no place in the script.
+    pub fn error_anywhere(&mut self, message: impl Into<String>) {
+        self.state.report(Diagnostic::error_anywhere(message));
+    }
     /// Reports an error with what to do about it.
     pub fn error_hint(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.state.report(Diagnostic::error(span, message).hint(hint));

@@ -56,9 +56,9 @@ fn value(
     is_bool: bool,
     given: Option<Option<String>>,
 ) -> Type {
-    let span = ctx.span;
     let fail = |ctx: &mut CallContext<'_>, what: &str, text: &str| {
-        ctx.error(span, format!("program command line option --{name} invalid {what} (value: {text})"));
+        // The fault is on the command line, not at a place in the script.
+        ctx.error_anywhere(format!("program command line option --{name} invalid {what} (value: {text})"));
     };
     match default {
         Const::Int(d) if is_bool => {
