@@ -32,8 +32,10 @@ pub struct Location {
     pub column: u32,
     /// Column behind the last.
     pub column_end: u32,
-    /// The whole source line.
+    /// The source line; of a very long one the part around the place.
     pub text: String,
+    /// Column of the first byte of `text`, from 1; 0 counts as 1.
+    pub text_column: u32,
     /// Call sites, from the innermost macro expansion outwards.
     pub expanded_from: Vec<Location>,
 }

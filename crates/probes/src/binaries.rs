@@ -170,10 +170,7 @@ pub fn read_import(
     let Some(found) = candidates.into_iter().find(|p| p.exists()) else {
         return Err(format!("{path}: no such file beside the script or in the include directories (-I)"));
     };
-    let read = |p: &Path| {
-        let text = std::fs::read_to_string(p).map_err(|e| format!("{}: {e}", p.display()))?;
-        Ok((p.display().to_string(), text))
-    };
+    let read = |p: &Path| Ok((p.display().to_string(), read_source(p)?));
     if !found.is_dir() {
         return read(&found).map(|f| vec![f]);
     }
@@ -187,6 +184,22 @@ pub fn read_import(
     files.retain(|p| p.extension().is_some_and(|e| e == "bt" || e == "h"));
     files.sort();
     files.iter().map(|p| read(p)).collect()
+}
+
+/// Most bytes of an imported file.
+const SOURCE_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads a source file: a regular one, for devices and pipes may never end.
+fn read_source(path: &Path) -> Result<String, String> {
+    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let meta = std::fs::metadata(path).map_err(|e| fail(&e))?;
+    if !meta.is_file() {
+        return Err(fail(&"not a regular file"));
+    }
+    if meta.len() > SOURCE_BYTES_MAX {
+        return Err(fail(&format_args!("{} bytes are too many for a source file", meta.len())));
+    }
+    std::fs::read_to_string(path).map_err(|e| fail(&e))
 }
 
 #[cfg(test)]

@@ -21,24 +21,34 @@ pub fn render(location: Option<&Location>, severity: &str, message: &str, color:
 fn entry(out: &mut String, l: &Location, severity: &str, message: &str, color: bool) {
     let _ = write!(
         out,
-        "{}:{}:{}-{}: {}: {message}\n{}\n",
+        "{}:{}:{}-{}: {}: {message}\n{}{}\n",
         l.file,
         l.line,
         l.column,
         l.column_end,
         paint(severity, color),
+        cut(l),
         l.text.replace('\t', "    ")
     );
-    let start = width(&l.text, l.column);
-    let end = width(&l.text, l.column_end).max(start + 1);
+    let start = cut(l).len() + width(l, l.column);
+    let end = (cut(l).len() + width(l, l.column_end)).max(start + 1);
     out.extend(std::iter::repeat_n(' ', start));
     out.extend(std::iter::repeat_n('~', end - start));
 }
 
+/// What stands for the beginning of a long line.
+fn cut(l: &Location) -> &'static str {
+    if l.text_column > 1 {
+        "..."
+    } else {
+        ""
+    }
+}
+
 /// Width of the text before a column, tabs as four blanks.
-fn width(text: &str, column: u32) -> usize {
-    let before = (column as usize).saturating_sub(1);
-    text.bytes().take(before).map(|b| if b == b'\t' { 4 } else { 1 }).sum()
+fn width(l: &Location, column: u32) -> usize {
+    let before = column.saturating_sub(l.text_column.max(1)) as usize;
+    l.text.bytes().take(before).map(|b| if b == b'\t' { 4 } else { 1 }).sum()
 }
 
 fn paint(severity: &str, color: bool) -> String {
@@ -61,11 +71,28 @@ mod tests {
             column: 9,
             column_end: 12,
             text: "begin { f() }".into(),
-            expanded_from: Vec::new(),
+            ..Location::default()
         };
         let want = "stdin:1:9-12: ERROR: no\nbegin { f() }\n        ~~~";
         assert_eq!(render(Some(&l), "ERROR", "no", false), want);
         assert_eq!(render(None, "WARNING", "no", false), "WARNING: no");
+    }
+
+    #[test]
+    fn of_long_lines_a_part_is_shown() {
+        let l = Location {
+            file: "stdin".into(),
+            line: 1,
+            column: 1003,
+            column_end: 1006,
+            text: "x;f();".into(),
+            text_column: 1001,
+            ..Location::default()
+        };
+        assert_eq!(
+            render(Some(&l), "ERROR", "no", false),
+            "stdin:1:1003-1006: ERROR: no\n...x;f();\n     ~~~"
+        );
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub fn describe(program: &Program, unit: &Unit) -> Option<ProgramTypes> {
     for (insn, loc) in lines(unit) {
         let place = program.locations.get(loc.0 as usize).or_else(|| program.locations.first());
         let (file, text, line, column) = match place {
+            // Parts of long lines would make the blob larger than the kernel takes.
+            Some(l) if l.text_column > 1 => (l.file.as_str(), "", l.line, l.column),
             Some(l) => (l.file.as_str(), l.text.trim(), l.line, l.column),
             None => ("script", "", 1, 1),
         };

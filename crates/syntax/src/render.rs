@@ -8,6 +8,15 @@ use crate::span::{Expansions, Span};
 
 const TAB: &str = "    ";
 const RESET: &str = "\x1b[0m";
+/// Most diagnostics of a severity that are shown; behind these stands how many there are more.
+const SHOWN_MAX: usize = 100;
+/// Longest line that is shown whole, in bytes. Of a longer one the part around the marker is.
+const LINE_MAX: usize = 512;
+/// How much of a longer line is shown before and from the marker on.
+const BEFORE_MARKER: usize = 100;
+const FROM_MARKER: usize = 200;
+/// What stands for the rest of a line.
+const CUT: &str = "...";
 
 /// The text of all diagnostics, errors before warnings and otherwise in their order; each ends with a line end.
 ///
@@ -21,8 +30,15 @@ pub fn render(
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
     sorted.sort_by_key(|d| d.severity);
     let mut out = Renderer { out: String::new(), sources, expansions, color };
-    for diagnostic in sorted {
-        out.diagnostic(diagnostic);
+    for severity in [Severity::Error, Severity::Warning] {
+        let of_this = || sorted.iter().filter(|d| d.severity == severity);
+        for diagnostic in of_this().take(SHOWN_MAX) {
+            out.diagnostic(diagnostic);
+        }
+        let more = of_this().count().saturating_sub(SHOWN_MAX);
+        if more > 0 {
+            out.label(severity, &format!("{more} more like these are not shown"));
+        }
     }
     out.out
 }
@@ -71,7 +87,7 @@ impl Renderer<'_> {
         let line = file.line(start.line);
         // A span of several lines is shown by its first.
         let end_column = if start.line == end.line { end.column } else { line.len() + 1 };
-        let (shown, offset, width) = marked_line(line, start.column - 1, end_column.saturating_sub(1));
+        let (shown, offset, width) = clipped_line(line, start.column - 1, end_column.saturating_sub(1));
         let (on, off) = if self.color { (color_of(severity), RESET) } else { ("", "") };
         let _ = writeln!(self.out, "{shown}\n{}{on}{}{off}", " ".repeat(offset), "~".repeat(width));
     }
@@ -91,6 +107,33 @@ fn color_of(severity: Severity) -> &'static str {
         Severity::Error => "\x1b[31m",
         Severity::Warning => "\x1b[33m",
     }
+}
+
+/// [`marked_line`] of the line, or of the part around the marker when it is long.
+pub fn clipped_line(line: &str, start: usize, end: usize) -> (String, usize, usize) {
+    if line.len() <= LINE_MAX {
+        return marked_line(line, start, end);
+    }
+    let boundary = |mut at: usize| {
+        at = at.min(line.len());
+        while !line.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let from = boundary(start.saturating_sub(BEFORE_MARKER));
+    let to = boundary(start.saturating_add(FROM_MARKER));
+    let part = line.get(from..to).unwrap_or("");
+    let (mut shown, mut offset, width) =
+        marked_line(part, start.saturating_sub(from), end.min(to).saturating_sub(from));
+    if from > 0 {
+        shown.insert_str(0, CUT);
+        offset += CUT.len();
+    }
+    if to < line.len() {
+        shown.push_str(CUT);
+    }
+    (shown, offset, width)
 }
 
 /// The line as shown, and offset and width of the marker in it, for the bytes from `start` to before `end`.
@@ -149,6 +192,24 @@ mod tests {
         assert_eq!(one("\u{e9} $x\n", d), "stdin:1:4-6: WARNING: odd\n\u{e9} $x\n  ~~\n");
         let d = Diagnostic::warning(span(0, 1), "odd");
         assert_eq!(one("\x1b[2J", d), "stdin:1:1-2: WARNING: odd\n?[2J\n~\n");
+    }
+
+    #[test]
+    fn of_long_lines_the_part_around_the_marker_is_shown() {
+        let text = format!("{}$bad{}", "\u{e9}".repeat(1000), "x".repeat(1_000_000));
+        let d = Diagnostic::error(span(2000, 2004), "odd");
+        let shown = one(&text, d);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "stdin:1:2001-2005: ERROR: odd");
+        assert_eq!(lines[1], format!("...{}$bad{}...", "\u{e9}".repeat(50), "x".repeat(196)));
+        assert_eq!(lines[2], format!("{}~~~~", " ".repeat(53)));
+    }
+
+    #[test]
+    fn many_diagnostics_are_counted() {
+        let all: Vec<Diagnostic> = (0..150).map(|i| Diagnostic::error_anywhere(format!("e{i}"))).collect();
+        let text = render(&all, &SourceMap::new(), &Expansions::default(), false);
+        assert!(text.ends_with("ERROR: e99\nERROR: 50 more like these are not shown\n"), "{text}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub struct FuncBuilder {
     pending: Vec<(usize, Block)>,
     current: Block,
     loc: SrcLoc,
+    ops: usize,
     /// 0 at the start of the entry block, for variables without definition.
     zero: Option<Value>,
 }
@@ -70,6 +71,7 @@ impl FuncBuilder {
             pending: Vec::new(),
             current: Block(0),
             loc,
+            ops: 0,
             zero: None,
         };
         let entry = builder.new_block();
@@ -78,6 +80,11 @@ impl FuncBuilder {
         }
         builder.seal(entry);
         builder
+    }
+
+    /// How many operations were appended.
+    pub fn op_count(&self) -> usize {
+        self.ops
     }
 
     /// Parameter `i` of the function.
@@ -194,6 +201,7 @@ impl FuncBuilder {
 
     fn push_any(&mut self, op: Op) -> Option<Value> {
         self.leave_terminated();
+        self.ops += 1;
         let ty = op.result_ty(|value| self.func.ty(value) == Ty::Ptr);
         let result = ty.map(|ty| self.func.new_value(ty));
         let inst = Inst { result, op, loc: self.loc };

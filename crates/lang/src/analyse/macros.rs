@@ -9,8 +9,8 @@ use std::collections::HashMap;
 pub const RENAME_MARK: char = '#';
 /// Deepest nesting of expansions.
 const MAX_DEPTH: usize = 200;
-/// Most nodes that expansion may make.
-const MAX_NODES: usize = 2_000_000;
+/// Most nodes that expansion may make beside those of the script itself.
+const MAX_NODES: usize = 200_000;
 
 /// A macro with where it comes from.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub struct Expander<'a> {
     by_name: HashMap<&'a str, Vec<usize>>,
     stack: Vec<usize>,
     renames: u32,
+    /// Nodes made by expansion.
+    made: usize,
     exhausted: bool,
     /// Where all text is said to stand.
     place: Option<Span>,
@@ -79,6 +81,7 @@ impl<'a> Expander<'a> {
             by_name,
             stack: Vec::new(),
             renames: 0,
+            made: 0,
             exhausted: false,
             place: None,
         };
@@ -239,9 +242,14 @@ impl<'a> Expander<'a> {
         if self.exhausted {
             return Expr { id: self.ids.fresh(), span: e.span, kind: ExprKind::Error };
         }
-        if self.ids.count() > MAX_NODES {
-            self.exhausted = true;
-            self.diags.push(Diagnostic::error(e.span, "Macros expand to too much code"));
+        // What is copied as it was written is as long as the script.
+        if cx.is_inert || cx.rename.is_some() {
+            self.made += 1;
+            if self.made > MAX_NODES {
+                self.exhausted = true;
+                let text = format!("Macros expand to too much code (more than {MAX_NODES} expressions)");
+                self.diags.push(Diagnostic::error(e.span, text));
+            }
         }
         let span = self.span(e.span, cx);
         let kind = match &e.kind {

@@ -195,6 +195,7 @@ impl Lower<'_> {
             if self.b.is_terminated() {
                 break;
             }
+            self.spend(count.span)?;
             let next = self.b.new_block();
             self.func.loops.push(Loop::Blocks { break_to: behind, continue_to: next });
             self.scoped(|l| l.body(body))?;

@@ -100,7 +100,14 @@ pub struct Lower<'a> {
     /// The function being written.
     func: FuncState,
     sources: &'a SourceMap,
+    /// Statements that were written, each repetition of `unroll` and each call of a function counted.
+    spent: u32,
 }
+
+/// Most statements of a unit, repetitions counted.
+const STATEMENTS_MAX: u32 = 200_000;
+/// Most operations of a function; the kernel takes a million instructions.
+const OPERATIONS_MAX: usize = 500_000;
 
 /// Lowers a script to a program.
 ///
@@ -230,6 +237,7 @@ fn lower_unit(
         funcs: vec![None],
         func: FuncState::entry(limit, ctx, thrifty),
         sources,
+        spent: 0,
     };
     l.unit_head(&plan.numbers, units::filters_itself(probe))?;
     l.prepare_variables()?;
@@ -279,6 +287,17 @@ impl Lower<'_> {
     /// The location of a span in the program's table.
     pub fn loc_of(&mut self, span: Span) -> SrcLoc {
         self.out.location(self.sources, &self.typed.expansions, span)
+    }
+
+    /// Counts a statement; an error when repetitions made the program larger than the kernel takes one.
+    fn spend(&mut self, span: Span) -> Result<(), LowerError> {
+        self.spent = self.spent.saturating_add(1);
+        if self.spent <= STATEMENTS_MAX && self.b.op_count() <= OPERATIONS_MAX {
+            return Ok(());
+        }
+        Err(LowerError::new(span, "The program becomes too large for the kernel").hint(
+            "use a loop (while, for) instead of unroll, fewer calls of large functions, or split the probe",
+        ))
     }
 
     /// Evaluates an expression to one register.

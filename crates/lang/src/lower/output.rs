@@ -399,12 +399,34 @@ fn place_of(sources: &SourceMap, span: Span) -> Location {
     let (start, end) = (sources.start(span), sources.end(span));
     let text = sources.file(span.file).map_or("", |f| f.line(start.line));
     let column_end = if end.line == start.line { end.column } else { text.len() + 1 };
+    let (text, text_column) = window(text, start.column);
     Location {
         file: sources.name(span).to_string(),
         line: start.line as u32,
         column: start.column as u32,
         column_end: column_end as u32,
         text: text.to_string(),
+        text_column: text_column as u32,
         expanded_from: Vec::new(),
     }
+}
+
+/// A line, or the part of a long one around a column, with the column that it begins at: a script may be one line of a megabyte.
+fn window(line: &str, column: usize) -> (&str, usize) {
+    const WHOLE: usize = 512;
+    const BEFORE: usize = 100;
+    const BEHIND: usize = 200;
+    if line.len() <= WHOLE {
+        return (line, 1);
+    }
+    let boundary = |mut at: usize| {
+        at = at.min(line.len());
+        while !line.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let from = boundary(column.saturating_sub(BEFORE));
+    let to = boundary(column.saturating_add(BEHIND));
+    (line.get(from..to).unwrap_or(""), from + 1)
 }

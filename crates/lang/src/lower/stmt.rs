@@ -291,6 +291,7 @@ impl Lower<'_> {
     }
 
     fn stmt(&mut self, s: &Stmt) -> Result<(), LowerError> {
+        self.spend(s.span)?;
         let mark = self.mark();
         self.set_span(s.span);
         self.stmt_kind(s)?;

@@ -42,8 +42,11 @@ impl Lower<'_> {
             return Err(LowerError::new(e.span, "This function is not defined"));
         };
         if self.func.returns.len() >= DEPTH_MAX {
-            return Err(LowerError::new(e.span, format!("Function '{}' calls itself", subprog.name)));
+            let text =
+                format!("Function '{}' is called {DEPTH_MAX} calls deep, or calls itself", subprog.name);
+            return Err(LowerError::new(e.span, text));
         }
+        self.spend(e.span)?;
         for (param, arg) in params.iter().zip(args) {
             self.assign_var(*param, arg, arg.span)?;
         }

@@ -33,8 +33,17 @@ impl Layout {
         Layout { is_union, attrs, members: Vec::new(), bits: 0, widest: 0, align: 1 }
     }
 
-    /// Adds a member of `size` bytes; `width` is that of a bitfield in bits.
-    pub fn add(&mut self, name: &str, ty: CTypeId, size: u32, align: u32, width: Option<u32>, attrs: Attrs) {
+    /// Adds a member of `size` bytes; `width` is that of a bitfield in bits. False when the type has more bits than a number of 32 bits counts.
+    #[must_use]
+    pub fn add(
+        &mut self,
+        name: &str,
+        ty: CTypeId,
+        size: u32,
+        align: u32,
+        width: Option<u32>,
+        attrs: Attrs,
+    ) -> bool {
         let packed = self.attrs.packed || attrs.packed;
         let align = if packed { 1 } else { align.max(1) }.max(attrs.aligned);
         if self.is_union {
@@ -49,6 +58,7 @@ impl Layout {
             self.bits = at.saturating_add(size.saturating_mul(8));
         }
         self.widest = self.widest.max(self.bits);
+        self.bits < u32::MAX
     }
 
     fn add_bits(&mut self, name: &str, ty: CTypeId, size: u32, align: u32, width: u32, packed: bool) {

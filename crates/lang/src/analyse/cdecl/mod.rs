@@ -446,7 +446,9 @@ impl<'s, 'f> Declarations<'s, 'f> {
             self.error(format!("field has incomplete type '{word} {tag}'"));
             return;
         }
-        layout.add(&name, ty, self.store.c_size(ty), self.store.c_align(ty), width, attrs);
+        if !layout.add(&name, ty, self.store.c_size(ty), self.store.c_align(ty), width, attrs) {
+            self.error(format!("the type is too large at field '{name}'"));
+        }
     }
 
     fn enumeration(&mut self) -> Option<CTypeId> {
@@ -541,7 +543,11 @@ impl<'s, 'f> Declarations<'s, 'f> {
         let mut counts = Vec::new();
         while self.eat("[") {
             let count = if self.is("]") { Some(0) } else { self.const_expr() };
-            counts.push(count.and_then(|n| u32::try_from(n).ok()).unwrap_or(0));
+            let size = count.map_or(Ok(0), u32::try_from);
+            if size.is_err() {
+                self.error("an array has from 0 to 4294967295 elements");
+            }
+            counts.push(size.unwrap_or(0));
             self.expect("]");
         }
         counts.iter().rev().fold(base, |elem, &count| self.store.add(CType::Array { elem, count }))

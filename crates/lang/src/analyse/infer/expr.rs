@@ -327,6 +327,15 @@ impl Infer<'_> {
         if types.contains(&Type::Unknown) {
             return Val::default();
         }
+        if has_too_many_members(types.iter()) {
+            if let Some(first) = items.first() {
+                self.error(
+                    first.span,
+                    format!("A tuple has at most {MEMBERS_MAX} values, those of tuples within it counted"),
+                );
+            }
+            return Val::default();
+        }
         Val { ty: Type::Tuple(types.into()), lit: members_lit(lits) }
     }
 
@@ -343,6 +352,15 @@ impl Infer<'_> {
             lits.push(v.lit);
         }
         if types.iter().any(|(_, t)| *t == Type::Unknown) {
+            return Val::default();
+        }
+        if has_too_many_members(types.iter().map(|(_, t)| t)) {
+            if let Some(first) = fields.first() {
+                self.error(
+                    first.span,
+                    format!("A record has at most {MEMBERS_MAX} values, those of records within it counted"),
+                );
+            }
             return Val::default();
         }
         Val { ty: Type::Record(types.into()), lit: members_lit(lits) }
@@ -468,6 +486,23 @@ pub fn parse_number(text: &str) -> Option<i128> {
         true if value <= 1 << 63 => Some(-value),
         true => None,
         false => Some(value),
+    }
+}
+
+/// Most values of a tuple or record: `$b = ($a, $a)` repeated doubles them.
+const MEMBERS_MAX: usize = 4096;
+
+fn has_too_many_members<'t>(types: impl Iterator<Item = &'t Type>) -> bool {
+    let mut left = MEMBERS_MAX;
+    !types.into_iter().all(|t| count_members(t, &mut left))
+}
+
+/// Takes the values of a type from `left`; false when there are more.
+fn count_members(ty: &Type, left: &mut usize) -> bool {
+    match ty {
+        Type::Tuple(members) => members.iter().all(|t| count_members(t, left)),
+        Type::Record(members) => members.iter().all(|(_, t)| count_members(t, left)),
+        _ => left.checked_sub(1).map(|n| *left = n).is_some(),
     }
 }
 
