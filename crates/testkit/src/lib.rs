@@ -5,8 +5,11 @@
 
 pub mod events;
 pub mod facts;
+pub mod generate;
+pub mod property;
 pub mod seeds;
 pub mod sim;
+pub mod task;
 pub mod types;
 
 pub use facts::FixtureFacts;

@@ -2,7 +2,7 @@
 //!
 //! What it does not have: stacks with symbols, names of users and cgroups, `system`, `cat` of real files.
 
-use crate::events;
+use crate::{events, task};
 use fathom_bpf::insn::Insn;
 use fathom_bpf::interp::sim::{MapSpec, SimHost};
 use fathom_bpf::interp::{Interp, Space};
@@ -126,6 +126,7 @@ impl Sim {
     /// A map or kernel function that the simulated kernel lacks.
     pub fn of_program(program: Program) -> Result<Sim, String> {
         let mut host = SimHost::new(2);
+        task::map_task(&mut host);
         let mut fds = Vec::new();
         for def in &program.maps {
             let is_ring = def.role == MapRole::Events && def.kind == MapKind::RINGBUF;
@@ -196,6 +197,7 @@ impl Sim {
         self.host.task.pid = event.pid;
         self.host.task.tgid = event.pid;
         self.host.task.comm = event.comm.clone();
+        task::update_task(&mut self.host);
         let carrier = raw_tracepoint_of(&event.probe);
         for index in 0..self.program.units.len() {
             let Some(unit) = self.program.units.get(index) else { break };

@@ -81,6 +81,13 @@ fn functions_get_their_arguments() {
 }
 
 #[test]
+fn kernel_structs_are_walked() {
+    let script = "tracepoint:raw_syscalls:sys_enter { $t = (struct task_struct *)curtask;
+        printf(\"%s %d %s\\n\", $t->comm, $t->real_parent->pid, str($t->mm->exe_file->f_path.dentry->d_name.name)) }";
+    assert_eq!(run(script, &[syscall(0).task(9, "cat")]), "cat 9 bash\n\n\n");
+}
+
+#[test]
 fn every_seed_compiles_and_runs_begin_to_end() {
     for script in seeds::SCRIPTS {
         let facts = FixtureFacts::new();

@@ -44,10 +44,14 @@ impl Args {
         Ok(all)
     }
 
-    /// A number.
+    /// A number, decimal or `0x` and hexadecimal.
     pub fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
         let Some(text) = self.value(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| format!("{name} needs a number, not `{text}`"))
+        let parsed = match text.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        parsed.map(Some).map_err(|_| format!("{name} needs a number, not `{text}`"))
     }
 
     /// Everything behind `--`.
@@ -89,6 +93,8 @@ mod tests {
     fn what_is_left_or_missing_is_named() {
         let mut args = Args::new(["--seconds".to_owned()].into_iter());
         assert!(args.value("--seconds").is_err_and(|e| e.contains("needs a value")));
+        let mut args = Args::new(["--seed=0x1f".to_owned()].into_iter());
+        assert_eq!(args.number("--seed"), Ok(Some(31)));
         let mut args = Args::new(["--seconds=x".to_owned(), "y".to_owned()].into_iter());
         assert!(args.number("--seconds").is_err_and(|e| e.contains("`x`")));
         assert!(args.done().is_err_and(|e| e.contains("`y`")));

@@ -68,7 +68,9 @@ fn measure(setting: &Setting, pair: &Pair) -> Result<Times, String> {
         if let Some(peer) = &setting.peer {
             let session = peer.start(&["-e", &peer.spelling(&script)], Some(setting.tracer_cpu))?;
             times.peer.push(child::loop_ns(setting.cpu)?);
-            session.end()?;
+            if let Err(e) = session.end() {
+                eprintln!("{}: {e}", peer.name);
+            }
         }
     }
     Ok(times)

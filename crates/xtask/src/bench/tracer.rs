@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const ATTACHED: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 /// What starting or ending may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// After this long the signal is sent again.
+const PATIENCE: Duration = Duration::from_secs(5);
 const SIGINT: i32 = 2;
 
 /// A tracer that is installed.
@@ -69,25 +71,9 @@ impl Tracer {
         let started = Instant::now();
         let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.path.display()))?;
         let (tell, attached) = mpsc::channel();
-        let out = child.stdout.take().ok_or("no pipe")?;
-        // Read to the end, so that the tracer never waits for its reader.
-        std::thread::spawn(move || {
-            let mut out = BufReader::new(out);
-            let mut line = Vec::new();
-            while out.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                if line.starts_with(ATTACHED.as_bytes()) {
-                    // Nobody waits any more once the session has begun.
-                    let _ = tell.send(Instant::now());
-                }
-                line.clear();
-            }
-        });
-        let mut pipe = child.stderr.take().ok_or("no pipe")?;
-        let errors = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = pipe.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
+        // Older versions say it on standard error.
+        let out = watch(child.stdout.take().ok_or("no pipe")?, tell.clone());
+        let errors = watch(child.stderr.take().ok_or("no pipe")?, tell);
         match attached.recv_timeout(LIMIT) {
             Ok(at) => {
                 let attach_ms = (at - started).as_secs_f64() * 1e3;
@@ -97,11 +83,30 @@ impl Tracer {
                 // It may have ended by itself.
                 let _ = child.kill();
                 let _ = child.wait();
-                let said = errors.join().unwrap_or_default();
+                let said = [out, errors].map(|t| t.join().unwrap_or_default()).concat();
                 Err(format!("{} {}: not attached: {}", self.name, args.join(" "), said.trim()))
             }
         }
     }
+}
+
+/// Reads a pipe to its end, so that the tracer never waits for its reader; tells when the word comes. Gives the first lines.
+fn watch(pipe: impl Read + Send + 'static, tell: mpsc::Sender<Instant>) -> std::thread::JoinHandle<String> {
+    const KEPT_BYTES: usize = 4096;
+    std::thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let (mut line, mut kept) = (Vec::new(), String::new());
+        while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            if line.starts_with(ATTACHED.as_bytes()) {
+                // Nobody waits any more once the session has begun.
+                let _ = tell.send(Instant::now());
+            } else if kept.len() < KEPT_BYTES {
+                kept.push_str(&String::from_utf8_lossy(&line));
+            }
+            line.clear();
+        }
+        kept
+    })
 }
 
 impl Session {
@@ -113,9 +118,15 @@ impl Session {
         let started = Instant::now();
         let process = fathom_kernel::proc::PidFd::open(self.child.id()).map_err(|e| e.to_string())?;
         process.signal(SIGINT).map_err(|e| e.to_string())?;
+        let mut asked = started;
         while self.child.try_wait().map_err(|e| e.to_string())?.is_none() {
             if started.elapsed() > LIMIT {
                 return Err("the tracer does not end".into());
+            }
+            if asked.elapsed() > PATIENCE {
+                // A signal between attaching and the tracer's main loop may have been lost.
+                asked = Instant::now();
+                process.signal(SIGINT).map_err(|e| e.to_string())?;
             }
             std::thread::sleep(Duration::from_micros(100));
         }

@@ -21,6 +21,8 @@ const SLOW: Duration = Duration::from_secs(5);
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// How often memory is looked at, in inputs.
 const MEMORY_EVERY: u64 = 64;
+/// Good inputs that are kept to make further ones from, beside the seeds.
+const GOOD_KEPT: usize = 300;
 /// Crashes of one target after which it is left.
 const CRASHES_MAX: usize = 10;
 
@@ -41,6 +43,8 @@ pub struct Report {
     pub target: &'static str,
     /// How many inputs.
     pub inputs: u64,
+    /// How many of them were accepted.
+    pub accepted: u64,
     /// The slowest input.
     pub slowest: Duration,
     /// Where the random numbers began.
@@ -53,9 +57,10 @@ impl Report {
     /// One line.
     pub fn line(&self) -> String {
         format!(
-            "{:<10} {:>8} inputs, slowest {:>5} ms, seed {:#x}, {} crashes",
+            "{:<10} {:>8} inputs, {:>7} accepted, slowest {:>5} ms, seed {:#x}, {} crashes",
             self.target,
             self.inputs,
+            self.accepted,
             self.slowest.as_millis(),
             self.seed,
             self.crashes.len()
@@ -125,9 +130,16 @@ pub fn campaign(plan: &Plan) -> Result<Vec<Report>, String> {
 
 fn drive(target: &'static Target, seed: u64, share: Duration) -> Report {
     let mut rng = Rng::new(seed);
-    let seeds = (target.seeds)();
-    let mut report =
-        Report { target: target.name, inputs: 0, slowest: Duration::ZERO, seed, crashes: Vec::new() };
+    let mut seeds = (target.seeds)();
+    let first_made = seeds.len();
+    let mut report = Report {
+        target: target.name,
+        inputs: 0,
+        accepted: 0,
+        slowest: Duration::ZERO,
+        seed,
+        crashes: Vec::new(),
+    };
     let memory_before = resident_bytes();
     let started = Instant::now();
     // The seeds themselves first.
@@ -139,9 +151,19 @@ fn drive(target: &'static Target, seed: u64, share: Duration) -> Report {
         let took = begun.elapsed();
         report.inputs += 1;
         report.slowest = report.slowest.max(took);
-        if let Err(panic) = ended {
-            report.crashes.push(save(target, &input, &panic_text(panic.as_ref())));
-        } else if took > SLOW {
+        report.accepted += u64::from(matches!(ended, Ok(true)));
+        match ended {
+            Ok(true) if seeds.len() < first_made + GOOD_KEPT => seeds.push(input.clone()),
+            Ok(true) => {
+                let at = first_made + rng.below(GOOD_KEPT);
+                if let Some(place) = seeds.get_mut(at) {
+                    place.clone_from(&input);
+                }
+            }
+            Ok(false) => {}
+            Err(panic) => report.crashes.push(save(target, &input, &panic_text(panic.as_ref()))),
+        }
+        if took > SLOW {
             report.crashes.push(save(target, &input, &format!("took {} ms", took.as_millis())));
         }
         if report.inputs.is_multiple_of(MEMORY_EVERY)

@@ -7,14 +7,14 @@ use fathom_symbols::elf::Elf;
 use fathom_symbols::tp_format::TpFormat;
 use fathom_symbols::{maps, perf_map, usdt};
 use fathom_syntax::span::FileId;
-use fathom_testkit::{events, seeds, FixtureFacts};
+use fathom_testkit::{events, seeds, Event, FixtureFacts, Sim};
 
 /// A target.
 pub struct Target {
     /// Name.
     pub name: &'static str,
-    /// Reads an input; a panic is a finding.
-    pub run: fn(&[u8]),
+    /// Reads an input; a panic is a finding. True if it was a good one: then further inputs are made from it.
+    pub run: fn(&[u8]) -> bool,
     /// Good inputs to start from.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Pieces that the format is made of.
@@ -26,6 +26,7 @@ pub static TARGETS: &[Target] = &[
     Target { name: "parse", run: parse, seeds: scripts, words: SCRIPT_WORDS },
     Target { name: "format", run: format, seeds: scripts, words: SCRIPT_WORDS },
     Target { name: "compile", run: compile, seeds: scripts, words: SCRIPT_WORDS },
+    Target { name: "run", run: simulate, seeds: scripts, words: SCRIPT_WORDS },
     Target { name: "btf", run: btf, seeds: btf_seeds, words: &["\0\0\0\0", "\u{1}\0\0\0"] },
     Target { name: "elf", run: elf, seeds: elf_seeds, words: &["\0\0\0\0", "stapsdt", ".symtab"] },
     Target {
@@ -161,36 +162,65 @@ fn scripts() -> Vec<Vec<u8>> {
     seeds::SCRIPTS.iter().copied().chain(examples).map(|s| s.as_bytes().to_vec()).collect()
 }
 
-fn parse(input: &[u8]) {
+fn parse(input: &[u8]) -> bool {
     let text = String::from_utf8_lossy(input);
     let (script, diagnostics) = fathom_syntax::parse(&text, FileId::default());
     let _ = fathom_syntax::dump(&script);
     let mut sources = fathom_syntax::SourceMap::default();
     sources.add_file("stdin", text.as_ref());
     let _ = fathom_syntax::render(&diagnostics, &sources, &fathom_syntax::span::Expansions::default(), true);
+    diagnostics.is_empty()
 }
 
 /// What parses can be formatted, and formatting again changes nothing.
-fn format(input: &[u8]) {
+fn format(input: &[u8]) -> bool {
     let text = String::from_utf8_lossy(input);
-    let Ok(once) = fathom_syntax::format(&text) else { return };
+    let Ok(once) = fathom_syntax::format(&text) else { return false };
     match fathom_syntax::format(&once) {
         Ok(twice) => assert!(once == twice, "formatting is not stable:\n{once}\n--- again:\n{twice}"),
         Err(e) => panic!("formatted text does not parse: {:?}\n{once}", e.first().map(|d| &d.message)),
     }
+    true
 }
 
-fn compile(input: &[u8]) {
+fn compile(input: &[u8]) -> bool {
     let source = Source { name: "stdin".into(), text: String::from_utf8_lossy(input).into_owned() };
     let options =
         Options { positional: vec!["7".into(), "text".into()], allow_unsafe: true, ..Options::default() };
     let c = compile::compile(&source, &FixtureFacts::new(), &options);
     let _ = fathom_syntax::render(&c.diagnostics, &c.sources, &c.expansions, false);
     assert!(c.program.is_some() || c.failed(), "neither a program nor an error");
+    c.program.is_some()
 }
 
-fn btf(input: &[u8]) {
-    let Ok(btf) = Btf::parse(input.to_vec()) else { return };
+/// What compiles runs: a fault of the interpreter would be a refusal by the kernel's verifier.
+fn simulate(input: &[u8]) -> bool {
+    let facts = FixtureFacts::new();
+    let Ok(mut sim) = Sim::new(&String::from_utf8_lossy(input), &facts) else { return false };
+    // Endless loops end soon enough.
+    sim.host().may_goto_fuel = 32;
+    let names = [
+        "tracepoint:raw_syscalls:sys_enter",
+        "tracepoint:sched:sched_switch",
+        "kprobe:vfs_read",
+        "tracepoint:syscalls:sys_enter_openat",
+    ];
+    let events = names.map(|n| {
+        Event::new(n).with("id", 1).with("arg2", -7).text("filename", "/etc/motd").text("prev_comm", "sh")
+    });
+    match sim.session(&events) {
+        Ok(_) => true,
+        Err(e) if TOLERATED.iter().any(|t| e.contains(t)) => false,
+        Err(e) => panic!("{e}"),
+    }
+}
+
+/// Faults that say something about the simulated machine, not about the program.
+const TOLERATED: &[&str] =
+    &["the host has no", "the budget of", "does not support", "a map of more than", "a map with keys of"];
+
+fn btf(input: &[u8]) -> bool {
+    let Ok(btf) = Btf::parse(input.to_vec()) else { return false };
     for id in 0..btf.type_count().min(2000) {
         let _ = (
             btf.get(id).is_ok(),
@@ -209,6 +239,7 @@ fn btf(input: &[u8]) {
         btf.find_raw_tracepoint("x").is_some(),
         btf.find_enumerator("A").is_some(),
     );
+    true
 }
 
 /// A small blob: integers, a struct that points to itself, an enumeration, a function.
@@ -236,8 +267,8 @@ fn btf_seeds() -> Vec<Vec<u8>> {
     vec![w.to_bytes()]
 }
 
-fn elf(input: &[u8]) {
-    let Ok(elf) = Elf::parse(input) else { return };
+fn elf(input: &[u8]) -> bool {
+    let Ok(elf) = Elf::parse(input) else { return false };
     let _ = (elf.build_id(), elf.debug_link(), elf.interpreter(), elf.is_x86_64(), elf.kind());
     let _ = (elf.symbols().take(2000).count(), elf.functions().take(2000).count(), elf.function("main"));
     let _ =
@@ -245,6 +276,7 @@ fn elf(input: &[u8]) {
     if let Ok(Some(dwarf)) = fathom_symbols::dwarf::DebugInfo::open(&elf) {
         let _ = (dwarf.function_at(0x1000).is_ok(), dwarf.functions_named("main").is_ok());
     }
+    true
 }
 
 /// The head and the tail of this very program: real headers and tables, without its megabytes of code.
@@ -308,21 +340,21 @@ fn small_elf() -> Vec<u8> {
     file
 }
 
-fn tp_format(input: &[u8]) {
-    if let Ok(format) = TpFormat::parse(&String::from_utf8_lossy(input)) {
-        let _ = format.record_size();
-        for field in &format.fields {
-            let _ = (field.declaration(), field.element_size());
-        }
+fn tp_format(input: &[u8]) -> bool {
+    let Ok(format) = TpFormat::parse(&String::from_utf8_lossy(input)) else { return false };
+    let _ = format.record_size();
+    for field in &format.fields {
+        let _ = (field.declaration(), field.element_size());
     }
+    true
 }
 
 fn tp_seeds() -> Vec<Vec<u8>> {
     events::EVENTS.iter().map(|e| e.format.as_bytes().to_vec()).collect()
 }
 
-fn usdt_args(input: &[u8]) {
-    let _ = usdt::parse_args(&String::from_utf8_lossy(input));
+fn usdt_args(input: &[u8]) -> bool {
+    usdt::parse_args(&String::from_utf8_lossy(input)).is_ok()
 }
 
 fn usdt_seeds() -> Vec<Vec<u8>> {
@@ -330,7 +362,7 @@ fn usdt_seeds() -> Vec<Vec<u8>> {
     texts.iter().map(|t| t.as_bytes().to_vec()).collect()
 }
 
-fn proc_maps(input: &[u8]) {
+fn proc_maps(input: &[u8]) -> bool {
     for mapping in maps::MapTable::parse(input).iter() {
         let _ = (mapping.path(), mapping.file_offset(0x1000));
     }
@@ -339,6 +371,7 @@ fn proc_maps(input: &[u8]) {
         .map(|k| (k.len(), k.by_address(0x1000).is_some()));
     let _ = fathom_symbols::modules::parse(&String::from_utf8_lossy(input));
     let _ = fathom_symbols::demangle::demangle(&String::from_utf8_lossy(input));
+    false
 }
 
 fn maps_seeds() -> Vec<Vec<u8>> {
