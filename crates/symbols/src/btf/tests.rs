@@ -1,3 +1,5 @@
+//! Reading BTF: whole blobs, split ones, damaged ones.
+
 use super::*;
 use crate::btf_write::{BtfWriter, IntEncoding, NewMember};
 use proptest::prelude::*;

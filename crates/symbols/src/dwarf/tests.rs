@@ -1,3 +1,5 @@
+//! Debug information that is written here and read back.
+
 use gimli::write::{
     Address, AttributeValue as Value, DwarfUnit, EndianVec, LineProgram, LineString, Sections, UnitEntryId,
 };

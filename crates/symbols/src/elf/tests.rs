@@ -1,3 +1,5 @@
+//! ELF files that are made here, and damaged ones.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Names of addresses in this very process, and of what has ended.
+
 use super::*;
 use crate::maps;
 
