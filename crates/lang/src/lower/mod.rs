@@ -239,7 +239,7 @@ fn lower_unit(
         sources,
         spent: 0,
     };
-    l.unit_head(&plan.numbers, units::filters_itself(probe))?;
+    l.unit_head(&plan.numbers, plan.is_filtered())?;
     l.prepare_variables()?;
     l.unit_body()?;
     l.finish_unit()

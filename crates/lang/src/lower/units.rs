@@ -11,8 +11,23 @@ use fathom_syntax::span::Span;
 
 /// Most system call numbers that a table has room for.
 const SYSCALLS_MAX: u32 = 1024;
-/// Providers whose probes fire whatever the process: `-p` does not filter them.
-const UNFILTERED: &[&str] = &["begin", "end", "self", "test", "bench", "interval"];
+/// Providers whose programs do not look at the process under `-p`: they fire whatever it is, or the kernel filters, because perf events,
+/// uprobes and iterators are opened for one process.
+const UNFILTERED: &[&str] = &[
+    "begin",
+    "end",
+    "self",
+    "test",
+    "bench",
+    "interval",
+    "uprobe",
+    "uretprobe",
+    "usdt",
+    "software",
+    "hardware",
+    "watchpoint",
+    "iter",
+];
 
 /// A BPF program to be: a mechanism and the targets that share it.
 #[derive(Clone, Debug)]
@@ -149,6 +164,11 @@ impl Plan {
         format!("{provider}_{}", self.clause)
     }
 
+    /// Whether the program has to look at the process under `-p`.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.targets.iter().any(is_filtered)
+    }
+
     /// The unit without its code.
     pub(super) fn unit(&self) -> Unit {
         Unit {
@@ -198,7 +218,7 @@ impl Plan {
 
 impl Lower<'_> {
     /// What comes before the predicate: leaves when another target or process fired.
-    pub(super) fn unit_head(&mut self, numbers: &[u32], unfiltered_pid: bool) -> Result<(), LowerError> {
+    pub(super) fn unit_head(&mut self, numbers: &[u32], is_filtered: bool) -> Result<(), LowerError> {
         let span = self.probe.span;
         if let (Which::One, Some(number)) = (&self.unit.names.which, numbers.first()) {
             let have = self.syscall_number(span)?;
@@ -213,7 +233,7 @@ impl Lower<'_> {
         if let Context::Typed { ty } = self.unit.context {
             self.leave_at_end_of_iteration(ty);
         }
-        if let (Some(pid), true) = (self.options.pid, unfiltered_pid) {
+        if let (Some(pid), true) = (self.options.pid, is_filtered) {
             let id = self.once_call(Helper::GET_CURRENT_PID_TGID);
             let tgid = self.b.lshr_imm(id, 32);
             let want = self.b.iconst(i64::from(pid));
@@ -300,14 +320,7 @@ impl Lower<'_> {
     }
 }
 
-/// Whether `-p` has to be looked after by the program: the kernel filters by process only where a perf event or uprobe is opened for one.
-pub(super) fn filters_itself(probe: &TypedProbe) -> bool {
-    let free = probe.targets.iter().any(|t| UNFILTERED.contains(&t.provider));
-    let kernel = probe.targets.iter().any(|t| {
-        matches!(
-            t.provider,
-            "uprobe" | "uretprobe" | "usdt" | "software" | "hardware" | "profile" | "watchpoint"
-        )
-    });
-    !free && !kernel
+/// Whether the program of this target has to look at the process under `-p`.
+fn is_filtered(target: &Target) -> bool {
+    !UNFILTERED.contains(&target.provider)
 }
