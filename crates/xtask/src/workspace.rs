@@ -24,6 +24,8 @@ pub struct Executable {
     pub folder: PathBuf,
     /// `lib`, `bin`, `test`, ...
     pub kind: String,
+    /// Made to run tests.
+    pub is_test: bool,
 }
 
 impl Workspace {
@@ -60,23 +62,35 @@ impl Workspace {
         command
     }
 
+    /// Builds, and gives the executables that were made; the error, if any, comes with those that could be made.
+    pub fn build_what_can_be(&self, args: &[&str]) -> (Vec<Executable>, Option<String>) {
+        let output = self
+            .cargo()
+            .args(args)
+            .args(["--quiet", "--message-format=json-render-diagnostics"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output();
+        match output {
+            Ok(output) => {
+                let made = executables(&String::from_utf8_lossy(&output.stdout));
+                let failed = (!output.status.success())
+                    .then(|| format!("cargo {}: {}", args.join(" "), output.status));
+                (made, failed)
+            }
+            Err(e) => (Vec::new(), Some(format!("cannot run cargo: {e}"))),
+        }
+    }
+
     /// Builds, and gives the executables that were made.
     ///
     /// # Errors
     /// If it does not build; the compiler's messages went to standard error.
     pub fn build(&self, args: &[&str]) -> Result<Vec<Executable>, String> {
-        let output = self
-            .cargo()
-            .args(args)
-            .arg("--message-format=json-render-diagnostics")
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|e| format!("cannot run cargo: {e}"))?;
-        if !output.status.success() {
-            return Err(format!("cargo {} failed", args.join(" ")));
+        match self.build_what_can_be(args) {
+            (made, None) => Ok(made),
+            (_, Some(error)) => Err(error),
         }
-        Ok(executables(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// The release binary, built if it has to be.
@@ -124,6 +138,7 @@ fn executable(message: &Value) -> Option<Executable> {
         package,
         folder,
         kind: target.get("kind")?.get(0)?.as_str()?.to_owned(),
+        is_test: message.get("profile").and_then(|p| p.get("test")).and_then(Value::as_bool).unwrap_or(false),
     })
 }
 

@@ -9,7 +9,7 @@ mod libtest;
 mod steps;
 
 use crate::args::Args;
-use crate::workspace::Workspace;
+use crate::workspace::{Executable, Workspace};
 pub use environment::find_program;
 use environment::Environment;
 use std::cell::OnceCell;
@@ -61,7 +61,7 @@ pub struct Context {
     workspace: Workspace,
     environment: Environment,
     binary: OnceCell<Result<PathBuf, String>>,
-    tests: OnceCell<Result<Vec<crate::workspace::Executable>, String>>,
+    tests: OnceCell<(Vec<Executable>, Option<String>)>,
 }
 
 impl Context {
@@ -70,10 +70,17 @@ impl Context {
         self.binary.get_or_init(|| self.workspace.release_binary()).as_ref().map_err(Clone::clone)
     }
 
-    /// All test executables.
-    fn tests(&self) -> Result<&[crate::workspace::Executable], String> {
-        let build = || self.workspace.build(&["test", "--workspace", "--no-run"]);
-        self.tests.get_or_init(build).as_ref().map(Vec::as_slice).map_err(Clone::clone)
+    /// All test executables that build, and what stands against the others.
+    fn tests(&self) -> &(Vec<Executable>, Option<String>) {
+        self.tests.get_or_init(|| {
+            self.workspace.build_what_can_be(&[
+                "test",
+                "--workspace",
+                "--all-targets",
+                "--no-run",
+                "--no-fail-fast",
+            ])
+        })
     }
 }
 

@@ -38,13 +38,12 @@ fn is_live(test: &Executable) -> bool {
 
 fn run_tests(context: &Context, live: bool) -> Tally {
     let mut tally = Tally::default();
-    match context.tests() {
-        Ok(tests) => {
-            for test in tests.iter().filter(|t| is_live(t) == live) {
-                tally.add(libtest::run(test, live));
-            }
-        }
-        Err(e) => tally.add(Tally::fail(e)),
+    let (tests, error) = context.tests();
+    for test in tests.iter().filter(|t| t.is_test && is_live(t) == live) {
+        tally.add(libtest::run(test, live));
+    }
+    if let Some(error) = error {
+        tally.add(Tally::fail(error));
     }
     tally
 }
