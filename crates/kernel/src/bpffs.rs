@@ -10,7 +10,7 @@ use crate::sys::mount::mount;
 /// Where it is mounted by custom.
 pub const DIR: &str = "/sys/fs/bpf";
 /// `BPF_FS_MAGIC` of `include/uapi/linux/magic.h`.
-const MAGIC: i64 = 0xcafe_4a11;
+const MAGIC: u64 = 0xcafe_4a11;
 
 /// A pinned link. Dropping it removes the name.
 #[derive(Debug)]
@@ -61,5 +61,5 @@ fn is_bpf(dir: &Path) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the path is NUL-terminated; both live for the call; all zeros is a valid `statfs`.
     let (ret, found) = unsafe { (libc::statfs(path.as_ptr(), found.as_mut_ptr()), found.assume_init()) };
-    ret == 0 && i64::try_from(found.f_type).is_ok_and(|kind| kind == MAGIC)
+    ret == 0 && found.f_type as u64 == MAGIC
 }

@@ -205,6 +205,8 @@ struct Site {
     offset: u64,
     /// Address of the function that begins here.
     entry: Option<u64>,
+    /// The name is a place in the source.
+    is_line: bool,
 }
 
 /// One file that is probed.
@@ -264,6 +266,7 @@ impl File<'_> {
                 func: Some(name.to_owned()),
                 offset: f.file_offset.saturating_add(skip),
                 entry: (offset == 0).then_some(f.symbol.address),
+                is_line: false,
             });
         }
         Ok(found)
@@ -279,7 +282,7 @@ impl File<'_> {
         let function = self.elf.function_at(address);
         let entry = function.as_ref().filter(|(_, into)| *into == 0).map(|_| address);
         let func = function.map(|(f, _)| f.symbol.name.to_owned());
-        Ok(Site { name: format!("{address}"), func, offset, entry })
+        Ok(Site { name: format!("{address}"), func, offset, entry, is_line: false })
     }
 
     fn by_line(&self, place: &SourcePlace<'_>, infos: &[DebugInfo<'_>]) -> Result<Vec<Site>, Resolution> {
@@ -294,7 +297,7 @@ impl File<'_> {
             let offset = self.elf.file_offset(address).filter(|_| self.elf.is_code(address))?;
             let func = self.elf.function_at(address).map(|(f, _)| f.symbol.name.to_owned());
             let name = format!("{}:{}{column}", place.file, place.line);
-            Some(Site { name, func, offset, entry: None })
+            Some(Site { name, func, offset, entry: None, is_line: true })
         };
         Ok(addresses.into_iter().filter_map(site).collect())
     }
@@ -323,7 +326,7 @@ impl File<'_> {
     fn target(&self, site: Site, infos: &[DebugInfo<'_>]) -> Target {
         let provider = self.request.provider;
         let path = self.path.display().to_string();
-        let separator = if matches!(site.entry, None) && site.name.contains(':') { '@' } else { ':' };
+        let separator = if site.is_line { '@' } else { ':' };
         Target {
             name: format!("{}:{path}{separator}{}", provider.name, site.name),
             provider: provider.name,
