@@ -76,7 +76,7 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
         );
     }
     let targets: Vec<Target> =
-        events(facts, category, event).iter().filter_map(|(c, e)| target(facts, c, e)).collect();
+        events(facts, category, event).iter().filter_map(|(c, e)| target(facts, request, c, e)).collect();
     if targets.is_empty() {
         return request.no_match();
     }
@@ -95,20 +95,29 @@ fn syscall_of(category: &str, event: &str) -> Option<(bool, u32)> {
     Some((enter, syscalls::number_of_tracepoint(name)?))
 }
 
-fn target(facts: &KernelFacts, category: &str, event: &str) -> Option<Target> {
+/// Arguments of an event and their offsets in its record.
+fn arguments(facts: &KernelFacts, category: &str, event: &str) -> Option<(Vec<Arg>, Vec<u32>)> {
     let format = facts.tracefs()?.event_format(category, event).ok()?;
     let format = TpFormat::parse(&format).ok()?;
-    let syscall = syscall_of(category, event);
-    let mut args = Vec::new();
-    let mut offsets = Vec::new();
-    for field in format.fields.iter().filter(|f| !f.is_common) {
-        args.push(Arg {
+    let fields = format.fields.iter().filter(|f| !f.is_common).map(|field| {
+        let arg = Arg {
             name: field.name.as_str().into(),
             ty: ArgType::Text { text: type_text(field), size: field.size, signed: field.is_signed },
             data_loc: field.place != FieldPlace::Inline,
-        });
-        offsets.push(field.offset);
-    }
+        };
+        (arg, field.offset)
+    });
+    Some(fields.unzip())
+}
+
+fn target(facts: &KernelFacts, request: &Request<'_>, category: &str, event: &str) -> Option<Target> {
+    let names = request.whole.names;
+    // A file has to be read for each event: hundreds for a pattern.
+    let (args, offsets) = match names.args || names.retval {
+        true => arguments(facts, category, event)?,
+        false => (Vec::new(), Vec::new()),
+    };
+    let syscall = syscall_of(category, event);
     let mut carriers = Vec::new();
     if let Some((enter, number)) = syscall {
         carriers.extend(syscall_carriers(facts, enter, Some(number), syscall_args(&args, enter)));
