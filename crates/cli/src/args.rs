@@ -242,6 +242,9 @@ pub fn whole_command() -> clap::Command {
         .after_help(AFTER_HELP)
 }
 
+/// The state of bpftrace's language that scripts can count on.
+const LANGUAGE_VERSION: &str = "0.27.1";
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 success, or the n of the script's exit(n); 1 wrong usage or script; 255 the kernel refused to load or attach.
 
@@ -288,8 +291,14 @@ pub fn parse(argv: &[OsString], name: &str) -> Result<Command, String> {
         return Ok(Command::Print(help(name)));
     }
     if matches.get_flag("version") {
-        let tool = if name == "bpftrace" { "bpftrace (fathom)" } else { "fathom" };
-        return Ok(Command::Print(format!("{tool} {}\n", env!("CARGO_PKG_VERSION"))));
+        let own = concat!("fathom ", env!("CARGO_PKG_VERSION"));
+        // By its other name, scripts ask for the version of the language.
+        let text = if name == "bpftrace" {
+            format!("bpftrace v{LANGUAGE_VERSION} ({own})\n")
+        } else {
+            format!("{own}\n")
+        };
+        return Ok(Command::Print(text));
     }
     if matches.get_flag("info") {
         return Ok(Command::Info(InfoOptions { kernel: kernel_options(&matches) }));

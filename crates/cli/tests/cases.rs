@@ -48,7 +48,7 @@ struct Case {
     expect: Vec<Expect>,
 }
 
-/// Where the binary can be called by its names, and where cases may write.
+/// Where the binary can be called by its names, and where cases run, each in a folder of its own.
 struct Bench {
     root: PathBuf,
     path: String,
@@ -68,7 +68,9 @@ impl Bench {
 
     /// Output and exit status; signals count as 128 + their number, as in shells.
     fn run(&self, case: &Case, number: usize) -> (String, i32) {
-        let output = self.root.join(format!("output-{number}"));
+        let folder = self.root.join(format!("case-{number}"));
+        fs::create_dir_all(&folder).expect("a folder for the case");
+        let output = folder.join("output");
         let file = File::create(&output).expect("a file for the output");
         let mut command = Command::new("sh");
         match &case.command {
@@ -83,7 +85,7 @@ impl Bench {
         let mut child = command
             .env("PATH", &self.path)
             .envs(case.env.iter().map(|(k, v)| (k, v)))
-            .current_dir(&self.root)
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)
@@ -104,6 +106,7 @@ impl Bench {
             pause = (pause * 2).min(Duration::from_millis(10));
         };
         let text = fs::read(&output).unwrap_or_default();
+        let _ = fs::remove_dir_all(&folder);
         (String::from_utf8_lossy(&text).into_owned(), status)
     }
 }

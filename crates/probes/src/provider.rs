@@ -115,10 +115,10 @@ pub static PROVIDERS: &[&Provider] = &[
     &providers::usdt::USDT,
 ];
 
-/// The provider of this name, alias or in any case.
+/// The provider of this name or alias; in any case, if no other has exactly this one (`U` is not `u`).
 pub fn find(name: &str) -> Option<&'static Provider> {
-    let name = name.to_ascii_lowercase();
-    PROVIDERS.iter().copied().find(|p| p.name == name || p.aliases.contains(&name.as_str()))
+    let called = |name: &str| PROVIDERS.iter().copied().find(|p| p.name == name || p.aliases.contains(&name));
+    called(name).or_else(|| called(&name.to_ascii_lowercase()))
 }
 
 /// Says what an attach point stands for; a wildcard as provider stands for all kernel (or, with a path, all user) providers.
@@ -133,7 +133,9 @@ pub fn resolve(facts: &KernelFacts, request: &ProbeRequest) -> Resolution {
     if !wildcard::is_pattern(first) {
         let names = PROVIDERS.iter().map(|p| p.name);
         let near = names.min_by_key(|n| distance(n, &first.to_ascii_lowercase()));
-        let hint = near.filter(|n| distance(n, first) <= 3).map(|n| format!("did you mean '{n}'?"));
+        let hint = near
+            .filter(|n| distance(n, first) <= (first.len() / 2).min(3))
+            .map(|n| format!("did you mean '{n}'?"));
         return error(format!("Invalid probe type: {first}"), hint);
     }
     let side = if rest.first().is_some_and(|p| p.starts_with('/')) { Side::User } else { Side::Kernel };

@@ -33,8 +33,22 @@ fn usage(message: impl Into<String>) -> Failure {
     (exit::USAGE, message.into())
 }
 
+/// What can be told to be wrong before anything is compiled: a process that is not there, features that nobody knows.
+fn check_targets(options: &TraceOptions) -> Result<(), Failure> {
+    if let Some(pid) = options.pid.filter(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+        return Err(usage(format!("ERROR: Failed to watch process {pid}: no such process")));
+    }
+    match options.kernel.disabled.iter().find(|name| fathom_kernel::features::by_name(name).is_none()) {
+        Some(name) => {
+            Err(usage(format!("ERROR: --no-feature: there is no feature '{name}'; `--info` lists them")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn try_run(options: &TraceOptions) -> Result<u8, Failure> {
     let (name, text) = read_script(&options.script).map_err(usage)?;
+    check_targets(options)?;
     // The command is started (stopped before its exec) first: watchpoints need to know the process.
     let child = start_child(options)?;
     let facts = kernel_facts(&options.kernel, child.as_ref().map(Child::pid));

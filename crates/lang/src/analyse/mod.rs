@@ -19,6 +19,7 @@ mod walk;
 
 pub use dump::dump;
 pub use infer::operands_signed;
+pub(crate) use infer::parse_number;
 
 use crate::builtins;
 use crate::compile::Options;

@@ -278,7 +278,9 @@ fn positional_text(cx: &mut CallContext<'_>) -> Option<String> {
         if let ExprKind::Positional(n) = left.kind {
             let whole = cx.options.positional(n).unwrap_or("");
             let skip = cx.args.first().and_then(|a| skip_of(cx, a));
-            if skip.is_some_and(|s| s > whole.len() as u64) {
+            // For text that is no number, the addition itself has told.
+            let is_number = crate::analyse::parse_number(whole).is_some();
+            if is_number && skip.is_some_and(|s| s > whole.len() as u64) {
                 cx.error(
                     cx.arg_span(0),
                     format!("cannot use offset that exceeds string size ({})", whole.len()),

@@ -60,6 +60,9 @@ fn parse(request: &Request<'_>) -> Result<(u64, bool), String> {
         [duration] => {
             let digits = duration.find(|c: char| !c.is_ascii_digit()).unwrap_or(duration.len());
             let (number, unit) = duration.split_at(digits);
+            if unit.is_empty() {
+                return Err(format!("{name} probe must have unit of time and a number"));
+            }
             let n: u64 = number.parse().map_err(|_| format!("Invalid duration for {name}: {duration}"))?;
             let (_, factor) = DURATIONS
                 .iter()

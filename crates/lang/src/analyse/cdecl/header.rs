@@ -10,6 +10,45 @@ use fathom_syntax::diag::Diagnostic;
 use fathom_syntax::span::Span;
 use std::collections::{HashMap, HashSet};
 
+/// Headers of the C language and of POSIX, which count as known whether or not a C library is installed.
+const STANDARD: &[&str] = &[
+    "assert.h",
+    "ctype.h",
+    "dirent.h",
+    "elf.h",
+    "endian.h",
+    "errno.h",
+    "fcntl.h",
+    "float.h",
+    "grp.h",
+    "inttypes.h",
+    "limits.h",
+    "locale.h",
+    "math.h",
+    "netdb.h",
+    "poll.h",
+    "pthread.h",
+    "pwd.h",
+    "sched.h",
+    "semaphore.h",
+    "setjmp.h",
+    "signal.h",
+    "stdarg.h",
+    "stdatomic.h",
+    "stdbool.h",
+    "stddef.h",
+    "stdint.h",
+    "stdio.h",
+    "stdlib.h",
+    "string.h",
+    "strings.h",
+    "time.h",
+    "uchar.h",
+    "unistd.h",
+    "vmlinux.h",
+    "wchar.h",
+];
+
 /// Constants of system headers that are macros there, so that no type information has them.
 const SYSTEM: &[(&str, i64)] = &[
     ("EPERM", 1),
@@ -243,11 +282,21 @@ impl Headers<'_, '_> {
         let target = text.trim_start().trim_start_matches('#').trim_start();
         let target = target.strip_prefix("include").unwrap_or(target).trim();
         // Headers of the system have nothing that type information and the table of constants lack.
-        let Some(path) = target.strip_prefix('"').and_then(|t| t.split('"').next()) else {
-            self.has_system = true;
+        if let Some(path) = target.strip_prefix('"').and_then(|t| t.split('"').next()) {
+            self.header(path, Some(span), file);
             return;
-        };
-        self.header(path, Some(span), file);
+        }
+        let path = target.strip_prefix('<').and_then(|t| t.split('>').next()).unwrap_or(target);
+        if path.contains('/') || STANDARD.contains(&path) || self.is_installed(path) {
+            self.has_system = true;
+        } else {
+            self.header(path, Some(span), file);
+        }
+    }
+
+    /// Whether the machine has the header among those of its C library.
+    fn is_installed(&self, path: &str) -> bool {
+        self.facts.read_import(&format!("/usr/include/{path}"), None).is_ok()
     }
 
     /// Reads a header file. Headers of the system need not exist.
@@ -263,9 +312,14 @@ impl Headers<'_, '_> {
             }
             Err(why) => {
                 let is_system = path.contains('/') && !path.starts_with(['.', '/']);
-                if let (Some(span), false) = (span, is_system) {
-                    self.diags.push(Diagnostic::error(span, format!("'{path}' file not found: {why}")));
+                if is_system || STANDARD.contains(&path) || self.is_installed(path) {
+                    return;
                 }
+                let text = format!("'{path}' file not found: {why}");
+                self.diags.push(match span {
+                    Some(span) => Diagnostic::error(span, text),
+                    None => Diagnostic::error_anywhere(text),
+                });
             }
         }
     }

@@ -113,6 +113,10 @@ impl Infer<'_> {
     }
 
     fn positional(&mut self, e: &Expr, n: u32) -> Val {
+        if n == 0 {
+            self.error(e.span, "There is no parameter $0: they are counted from $1");
+            return Val::default();
+        }
         let Some(text) = self.env.options.positional(n) else {
             let text =
                 format!("Positional parameter ${n} was not provided; it counts as 0 or an empty string");
