@@ -224,7 +224,7 @@ fn obstacle(bench: &Bench) -> Option<String> {
 fn scripts_do_what_the_language_says() {
     let bench = Bench::new();
     if let Some(why) = obstacle(&bench) {
-        println!("skipped: {why}");
+        eprintln!("skipped: {why}");
         return;
     }
     let cases = all_cases();
@@ -253,7 +253,7 @@ fn scripts_do_what_the_language_says() {
     });
     let mut failures = failures.into_inner().expect("no worker panicked");
     failures.sort();
-    println!("{} cases, {} passed over", cases.len(), passed_over.into_inner());
+    eprintln!("{} cases, {} passed over", cases.len(), passed_over.into_inner());
     let text: String = failures.iter().map(|(_, text)| text.as_str()).collect();
     assert!(failures.is_empty(), "{} of {} cases fail:\n{text}", failures.len(), cases.len());
 }

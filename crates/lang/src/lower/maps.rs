@@ -10,7 +10,7 @@ use crate::types::Type;
 use fathom_bpf::helpers::Helper;
 use fathom_bpf::kinds::helper_flags;
 use fathom_codegen::ir::{Cond, Effect, MapId, Size, Ty, Value};
-use fathom_codegen::program::{MapDef, ValueKind};
+use fathom_codegen::program::{ActionKind, MapDef, ValueKind};
 use fathom_syntax::ast::{Expr, ExprKind};
 use fathom_syntax::span::Span;
 
@@ -221,14 +221,40 @@ impl Lower<'_> {
                 ptr,
                 zero,
                 |l| Ok(l.scalar_load(Place { ptr, offset: 0, align: 8 }, &of)),
-                |l| Ok(l.b.iconst(0)),
+                |l| {
+                    l.lookup_failed(span);
+                    Ok(l.b.iconst(0))
+                },
             )?;
             return Ok(Operand::scalar(value, ty));
         }
         let zeros = self.out.zeros(store.value_size);
-        let ptr =
-            self.choose_as(Ty::Ptr, Cond::Ne, ptr, zero, |_| Ok(ptr), |l| Ok(l.b.map_value(zeros, 0)))?;
+        let ptr = self.choose_as(
+            Ty::Ptr,
+            Cond::Ne,
+            ptr,
+            zero,
+            |_| Ok(ptr),
+            |l| {
+                l.lookup_failed(span);
+                Ok(l.b.map_value(zeros, 0))
+            },
+        )?;
         Ok(self.value_at(ptr, &ty))
+    }
+
+    /// Tells, where failures of helpers are asked for, that an element was not there.
+    fn lookup_failed(&mut self, span: Span) {
+        if !self.options.helper_warnings {
+            return;
+        }
+        let kind = ActionKind::HelperError {
+            helper: "map_lookup_elem".into(),
+            message: "Can't lookup map element because it does not exist.".into(),
+            only_verbose: true,
+        };
+        let none = self.b.iconst(0);
+        self.report(kind, none, span);
     }
 
     /// The value that lies at a pointer into a map.
