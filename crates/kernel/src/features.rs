@@ -4,7 +4,7 @@
 //! the facility (or refuses it to a process that has all capabilities: locked down); any other failure is an error.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use fathom_bpf::helpers::Helper;
@@ -76,6 +76,7 @@ features! {
 
     RINGBUF "ringbuf" "records of all CPUs in order (5.8)" |f| f.map_kind(MapKind::RINGBUF);
     PERCPU_HASH "percpu_hash" "hash with a value per CPU" |f| f.map_kind(MapKind::PERCPU_HASH);
+    HASH_ON_DEMAND "hash_on_demand" "hashes that programs of any kind may let grow (6.1)" Features::hash_on_demand;
     STACK_TRACE "stack_trace" "stacks by number" |f| f.map_kind(MapKind::STACK_TRACE);
     TASK_STORAGE "task_storage" "a value per thread (5.11)" |f| f.map_kind(MapKind::TASK_STORAGE);
     BLOOM_FILTER "bloom_filter" "set of keys, approximately (5.16)" |f| f.map_kind(MapKind::BLOOM_FILTER);
@@ -353,6 +354,13 @@ impl Features {
 
     fn batch(&self, kind: MapKind) -> Result<bool> {
         Map::create(&MapSpec::new("feature", kind, 4, 8, 1))?.has_batches()
+    }
+
+    /// Perf event programs are the pickiest: before 6.1 the verifier refuses them such a map.
+    fn hash_on_demand(&self) -> Result<bool> {
+        let spec = MapSpec::new("feature", MapKind::HASH, 4, 8, 1).flags(map_flags::BPF_F_NO_PREALLOC);
+        let map = Map::create(&spec)?;
+        self.loads(C::PerfEvent, &programs::refers_to(map.as_fd().as_raw_fd()))
     }
 
     fn fentry(&self) -> Result<bool> {

@@ -9,6 +9,13 @@ pub fn returns(value: i32) -> Vec<Insn> {
     vec![Insn::mov64_imm(R::R0, value), Insn::exit()]
 }
 
+/// Names a map by its descriptor and does nothing with it.
+pub fn refers_to(map_fd: i32) -> Vec<Insn> {
+    let mut insns = Insn::ld_map_fd(R::R1, map_fd).to_vec();
+    insns.extend(returns(0));
+    insns
+}
+
 /// A bare call of a helper with whatever the registers hold: good enough to see whether the verifier knows the helper.
 pub fn bare_call(helper: Helper) -> Vec<Insn> {
     vec![Insn::call(helper), Insn::mov64_imm(R::R0, 0), Insn::exit()]

@@ -73,7 +73,6 @@ pub struct KernelFacts {
     features: Features,
     kallsyms: OnceCell<Option<Kallsyms>>,
     functions: OnceCell<Vec<(String, String)>>,
-    function_set: OnceCell<HashSet<String>>,
     function_index: RefCell<HashMap<String, HashMap<String, u32>>>,
     /// Programs and libraries that were looked at.
     pub binaries: Binaries,
@@ -96,7 +95,6 @@ impl KernelFacts {
             tracefs: OnceCell::new(),
             kallsyms: OnceCell::new(),
             functions: OnceCell::new(),
-            function_set: OnceCell::new(),
             function_index: RefCell::new(HashMap::new()),
         }
     }
@@ -335,8 +333,8 @@ impl KernelFacts {
 
     /// Functions that can be probed, as (module, name), sorted by name. From `--traceable-functions`, tracefs's list, or, where
     /// that cannot be read, all functions of kallsyms.
-    pub fn traceable_functions(&self) -> Vec<(String, String)> {
-        self.functions.get_or_init(|| self.read_functions()).clone()
+    pub fn traceable_functions(&self) -> &[(String, String)] {
+        self.functions.get_or_init(|| self.read_functions())
     }
 
     fn read_functions(&self) -> Vec<(String, String)> {
@@ -351,7 +349,7 @@ impl KernelFacts {
             (None, Some(_)) => Vec::new(),
             (None, None) => self.functions_of_kallsyms(),
         };
-        out.sort_by(|a, b| a.1.cmp(&b.1));
+        out.sort_unstable_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
         out.dedup();
         out
     }
@@ -362,20 +360,22 @@ impl KernelFacts {
         text.map(|s| (s.module.unwrap_or("vmlinux").to_owned(), s.name.to_owned())).collect()
     }
 
-    /// Whether a function can be probed. A list in the way of the question is only read if there is no cheaper answer.
-    pub fn is_traceable(&self, function: &str) -> bool {
-        let listed = self.options.traceable_functions.is_some()
-            || self.tracefs().is_some_and(|t| t.available_filter_functions().is_ok_and(|l| !l.is_empty()));
-        if !listed {
-            // BTF knows the functions that exist, in 30 us instead of 40 ms.
-            if self.function_id("vmlinux", function).is_some() {
+    /// Whether a function is known to exist, so that a probe on it is worth trying: a function that has types is taken as such (30 us); the
+    /// lists, which take the kernel tens of milliseconds to make, are read for others only.
+    pub fn is_traceable(&self, module: Option<&str>, function: &str) -> bool {
+        if self.options.traceable_functions.is_none() {
+            let known = match module {
+                Some(module) => self.function_id(module, function).is_some(),
+                None => self.function_id("vmlinux", function).is_some(),
+            };
+            if known {
                 return true;
             }
-            return self.kallsyms().is_some_and(|k| k.by_name(function).any(|s| s.is_text()));
         }
-        let set =
-            self.function_set.get_or_init(|| self.traceable_functions().into_iter().map(|f| f.1).collect());
-        set.contains(function)
+        let all = self.traceable_functions();
+        let from = all.partition_point(|f| f.1.as_str() < function);
+        let same = all.iter().skip(from).take_while(|f| f.1 == function);
+        same.into_iter().any(|f| module.is_none_or(|m| f.0 == m))
     }
 
     /// Directories for `import` and `#include`.

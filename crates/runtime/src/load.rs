@@ -5,11 +5,13 @@ use crate::notice;
 use crate::options::Options;
 use crate::types;
 use fathom_bpf::insn::Insn;
+use fathom_bpf::kinds::map_flags::BPF_F_NO_PREALLOC;
 use fathom_bpf::kinds::{AttachKind, MapKind};
 use fathom_codegen::ir::LoadConst;
 use fathom_codegen::program::{ActionKind, Attach, MapDef, MapRole, Program, RelocTarget, RunWhen, Unit};
 use fathom_kernel::btf;
 use fathom_kernel::clock::Clock;
+use fathom_kernel::features;
 use fathom_kernel::map::{Map, MapSpec, Update};
 use fathom_kernel::proc;
 use fathom_kernel::prog::{Prog, ProgSpec, ProgTypes};
@@ -32,6 +34,9 @@ pub struct Loaded {
 const RING_BYTES_SMALL: u64 = 256 << 10;
 /// Bytes of the ring otherwise: 3 million records of 40 bytes a second for a tenth of a second. Creating it costs 0.2 ms per MiB.
 const RING_BYTES_LARGE: u64 = 8 << 20;
+
+/// Bytes of stacks where the kernel cannot let a map grow.
+const STACK_BYTES_MAX: u32 = 16 << 20;
 
 const PSEUDO_MAP_FD: u8 = 1;
 const PSEUDO_MAP_VALUE: u8 = 2;
@@ -59,7 +64,7 @@ pub fn load(
 ) -> Result<Loaded> {
     let mut maps = Vec::with_capacity(program.maps.len());
     for def in &program.maps {
-        maps.push(create(def, program, options)?);
+        maps.push(create(def, program, facts, options)?);
     }
     let constants = Constants {
         start_ns: Clock::Monotonic.now_ns(),
@@ -81,14 +86,21 @@ pub fn is_hot(unit: &Unit) -> bool {
     unit.attachments.iter().any(|a| !matches!(a.how, Attach::Run(_) | Attach::Iter { .. }))
 }
 
+/// Whether a unit walks objects of the kernel.
+fn is_iterator(unit: &Unit) -> bool {
+    unit.attachments.iter().any(|a| matches!(a.how, Attach::Iter { .. }))
+}
+
 /// How often a unit runs at a given moment: once per attach point of its clause that says so.
 pub fn times(unit: &Unit, when: &RunWhen) -> usize {
     unit.attachments.iter().filter(|a| matches!(&a.how, Attach::Run(w) if w == when)).count()
 }
 
-/// Whether a clause that others than the tracer itself make run prints something. Warnings alone fit a small ring: what does not fit is counted.
+/// Whether a clause that others than the tracer itself make run, or an iterator, which runs to its end before anything is read, prints
+/// something. Warnings alone fit a small ring: what does not fit is counted.
 fn prints_often(program: &Program) -> bool {
-    let hot: Vec<u32> = program.units.iter().filter(|u| is_hot(u)).map(|u| u.clause).collect();
+    let hot = program.units.iter().filter(|u| is_hot(u) || is_iterator(u));
+    let hot: Vec<u32> = hot.map(|u| u.clause).collect();
     program.actions.iter().any(|a| {
         let is_warning = matches!(
             a.kind,
@@ -108,12 +120,21 @@ fn ring_bytes(program: &Program, options: &Options) -> u64 {
     chosen.clamp(4096, 1 << 30).next_power_of_two()
 }
 
-fn create(def: &MapDef, program: &Program, options: &Options) -> Result<Map> {
-    let max_entries = match (&def.role, def.kind, def.max_entries) {
+fn create(def: &MapDef, program: &Program, facts: &KernelFacts, options: &Options) -> Result<Map> {
+    let mut flags = def.flags;
+    let mut max_entries = match (&def.role, def.kind, def.max_entries) {
         (MapRole::Events, MapKind::RINGBUF, 0) => ring_bytes(program, options) as u32,
         (_, _, n) => n,
     };
-    let spec = MapSpec::new(&def.name, def.kind, def.key_size, def.value_size, max_entries).flags(def.flags);
+    let grows = matches!(def.kind, MapKind::HASH | MapKind::PERCPU_HASH) && flags & BPF_F_NO_PREALLOC != 0;
+    if grows && !facts.features().has(&features::HASH_ON_DEMAND) {
+        // All elements are made now: before 6.1 programs that interrupt the kernel's allocator could not ask it for one.
+        flags &= !BPF_F_NO_PREALLOC;
+        if matches!(def.role, MapRole::Stacks { .. }) {
+            max_entries = max_entries.min(STACK_BYTES_MAX / def.value_size.max(1)).max(1);
+        }
+    }
+    let spec = MapSpec::new(&def.name, def.kind, def.key_size, def.value_size, max_entries).flags(flags);
     let map = Map::create(&spec)?;
     for (key, value) in &def.init {
         map.update(key, value, Update::Any)?;

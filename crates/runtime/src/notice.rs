@@ -112,6 +112,7 @@ mod tests {
             column_end: 2,
             text: "x".into(),
             expanded_from: vec![call],
+            ..Location::default()
         };
         let want = "a.bt:1:1-2: ERROR: no\nx\n~\na.bt:2:1-3: ERROR: expanded from\nm()\n~~";
         assert_eq!(render(Some(&l), "ERROR", "no", false), want);

@@ -90,6 +90,7 @@ impl<'a> Session<'a> {
             links: Vec::new(),
             exit: None,
             is_stopped: false,
+            is_walking: false,
             lost_reported: 0,
             print_failed: None,
         };
@@ -158,6 +159,8 @@ pub(crate) struct Running<'a, 'd> {
     exit: Option<i32>,
     /// The script asked for the end: what other probes still wrote is dropped.
     is_stopped: bool,
+    /// An iterator runs: an exit ends the session behind its last object.
+    is_walking: bool,
     lost_reported: u64,
     print_failed: Option<Error>,
 }
@@ -316,7 +319,7 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// Iterators run once, now.
+    /// Iterators run once, now. The kernel walks to the end before the first record is seen here, so that an exit stops only those that follow.
     fn run_iterators(&mut self, out: &mut dyn Output) -> Result<()> {
         let links = std::mem::take(&mut self.links);
         let mut text = Vec::new();
@@ -326,7 +329,10 @@ impl Running<'_, '_> {
             });
             if is_iter && self.exit.is_none() {
                 link.read_iter(&mut text)?;
-                self.drain(out)?;
+                self.is_walking = true;
+                let drained = self.drain(out);
+                self.is_walking = false;
+                drained?;
             }
         }
         self.links = links;
@@ -399,9 +405,9 @@ impl Running<'_, '_> {
             (&mut self.actions, &mut self.exit, &mut self.print_failed, &mut self.links);
         let stopped = &mut self.is_stopped;
         let flush_each = self.options.buffering == Buffering::None;
-        let before = *exit;
+        let keeps_all = exit.is_some() || self.is_walking;
         let count = ring.consume(&mut |record| {
-            if failed.is_some() || (exit.is_some() && before.is_none()) {
+            if failed.is_some() || (exit.is_some() && !keeps_all) {
                 return;
             }
             match actions.handle(record, out) {

@@ -307,6 +307,9 @@ fn lower_usermode(l: &mut Lower<'_>, call: &Expr, _: &[Expr]) -> Result<Operand,
         let task = l.b.call_ptr(Helper::GET_CURRENT_TASK_BTF, &[], Effect::Once);
         let regs = l.b.call_ptr(Helper::TASK_PT_REGS, &[task], Effect::Once);
         l.read_scalar(regs, i64::from(offset), Space::Kernel, &Type::U64, call.span)?
+    } else if l.unit.names.targets.iter().all(|t| t.probe_type == "special") {
+        // The tracer itself runs the program.
+        l.b.iconst(3)
     } else {
         return Err(LowerError::new(call.span, "usermode needs Linux 5.15 or later in this kind of probe"));
     };

@@ -85,7 +85,8 @@ pub(super) fn plan(probe: &TypedProbe, facts: &dyn Facts) -> Vec<Plan> {
                         plan.numbers.push(number);
                     }
                     None => {
-                        let cookie = plan.attachments.len() as u64;
+                        // Kernels before 5.15 take no cookies: none is given that nobody reads.
+                        let cookie = if named { plan.attachments.len() as u64 } else { 0 };
                         plan.attachments.push(Attachment { cookie, ..attachment });
                     }
                 }

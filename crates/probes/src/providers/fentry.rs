@@ -6,6 +6,7 @@ use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
 use fathom_codegen::program::{Attach, BtfTarget};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// `fentry:[MODULE:]FUNCTION`.
@@ -37,12 +38,15 @@ fn list(facts: &KernelFacts, listing: &Listing<'_>) -> Vec<String> {
     facts.btf_modules().iter().for_each(|m| facts.index_functions(m));
     for (module, name) in facts.traceable_functions() {
         let target = format!("{module}:{name}");
-        if (listing.fits(&target) || listing.fits(&name)) && facts.function_id(&module, &name).is_some() {
+        if (listing.fits(&target) || listing.fits(name)) && facts.function_id(module, name).is_some() {
             out.push(target);
         }
     }
     out
 }
+
+/// From this many functions on an index of all functions is quicker than looking each up.
+const INDEX_FROM: usize = 100;
 
 fn resolve(facts: &KernelFacts, request: &Request<'_>, attach: AttachKind) -> Resolution {
     let (module, function) = match request.parts {
@@ -66,14 +70,22 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, attach: AttachKind) -> Re
     }
     let mut found: Vec<(String, String)> = Vec::new();
     if wildcard::is_pattern(function) || module.is_some_and(wildcard::is_pattern) {
-        facts.btf_modules().iter().for_each(|m| facts.index_functions(m));
-        let all = facts.traceable_functions();
-        found.extend(all.into_iter().filter(|(m, f)| {
+        let all = facts.traceable_functions().iter();
+        let fits = |(m, f): &&(String, String)| {
             wildcard::matches(function, f) && module.is_none_or(|want| wildcard::matches(want, m))
-        }));
+        };
+        found.extend(all.filter(fits).cloned());
+        if found.len() > INDEX_FROM {
+            let modules: BTreeSet<&String> = found.iter().map(|f| &f.0).collect();
+            modules.into_iter().for_each(|m| facts.index_functions(m));
+        }
+    } else if let Some(module) = module {
+        found.push((module.to_owned(), function.to_owned()));
+    } else if facts.function_id("vmlinux", function).is_some() {
+        found.push(("vmlinux".to_owned(), function.to_owned()));
     } else {
-        let modules = module.map_or_else(|| facts.btf_modules(), |m| vec![m.to_owned()]);
-        found.extend(modules.into_iter().take(64).map(|m| (m, function.to_owned())));
+        // The modules' types are opened only for what the kernel itself lacks.
+        found.extend(facts.btf_modules().into_iter().map(|m| (m, function.to_owned())));
     }
     let targets: Vec<Target> =
         found.iter().filter_map(|(m, f)| target(facts, request.provider, attach, m, f)).collect();
@@ -90,10 +102,10 @@ fn target(
     module: &str,
     function: &str,
 ) -> Option<Target> {
-    if !facts.is_traceable(function) {
+    let (id, args) = facts.function_args(module, function)?;
+    if !facts.is_traceable(Some(module), function) {
         return None;
     }
-    let (id, args) = facts.function_args(module, function)?;
     let carrier = Carrier {
         kind: ProgKind::TRACING,
         attach_kind: Some(attach),

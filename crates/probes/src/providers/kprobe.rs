@@ -36,9 +36,9 @@ pub static KRETPROBE: Provider = Provider {
 fn list(facts: &KernelFacts, listing: &Listing<'_>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for (module, name) in facts.traceable_functions() {
-        let fits = listing.fits(&name) || listing.fits(&format!("{module}:{name}"));
+        let fits = listing.fits(name) || listing.fits(&format!("{module}:{name}"));
         if fits {
-            out.push(if module == "vmlinux" { name } else { format!("{module}:{name}") });
+            out.push(if module == "vmlinux" { name.clone() } else { format!("{module}:{name}") });
         }
     }
     out
@@ -98,7 +98,13 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, ret: bool) -> Resolution 
             );
         }
         return Resolution {
-            targets: vec![target(facts, request.provider, None, "", address, ret)],
+            targets: vec![target(
+                facts,
+                request.provider,
+                &Site { module: None, function: "", offset: address },
+                ret,
+                false,
+            )],
             ..Resolution::default()
         };
     }
@@ -110,7 +116,7 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, ret: bool) -> Resolution 
 
 fn resolve_one(facts: &KernelFacts, request: &Request<'_>, site: &Site<'_>, ret: bool) -> Resolution {
     let mut resolution = Resolution::default();
-    let known = facts.is_traceable(site.function);
+    let known = facts.is_traceable(site.module, site.function);
     if !known {
         resolution.warnings.push(format!(
             "{} is not traceable (either non-existing, inlined, or marked as \"notrace\"); attaching to it will likely fail",
@@ -118,45 +124,45 @@ fn resolve_one(facts: &KernelFacts, request: &Request<'_>, site: &Site<'_>, ret:
         ));
     }
     if known || request.whole.allow_unsafe {
-        resolution.targets.push(target(
-            facts,
-            request.provider,
-            site.module,
-            site.function,
-            site.offset,
-            ret,
-        ));
+        resolution.targets.push(target(facts, request.provider, site, ret, false));
     } else {
         resolution.missing = Some(format!("No matches for {} {}.", request.provider.name, request.target()));
     }
     resolution
 }
 
+/// From this many functions on they are attached to in one go, where the kernel can.
+const BULK_FROM: usize = 4;
+
 fn resolve_pattern(facts: &KernelFacts, request: &Request<'_>, site: &Site<'_>, ret: bool) -> Resolution {
-    let functions = facts.traceable_functions().into_iter().filter(|(m, f)| {
+    let functions = facts.traceable_functions().iter().filter(|(m, f)| {
         wildcard::matches(site.function, f)
             && site.module.is_none_or(|want| wildcard::matches(want, m))
             && !is_dangerous(f)
     });
-    let targets: Vec<Target> =
-        functions.map(|(_, f)| target(facts, request.provider, site.module, &f, 0, ret)).collect();
+    let with_module = |m: &'_ str| site.module.is_some() || m != "vmlinux";
+    let functions: Vec<&(String, String)> = functions.collect();
+    // Finding many names is work for the kernel, one walk through its symbols for all: not for a few.
+    let in_bulk = functions.len() >= BULK_FROM;
+    let targets: Vec<Target> = functions
+        .iter()
+        .map(|(m, f)| {
+            let module = with_module(m).then_some(m.as_str());
+            target(facts, request.provider, &Site { module, function: f, offset: 0 }, ret, in_bulk)
+        })
+        .collect();
     if targets.is_empty() {
         return request.no_match();
     }
     Resolution { targets, ..Resolution::default() }
 }
 
-fn target(
-    facts: &KernelFacts,
-    provider: &Provider,
-    module: Option<&str>,
-    function: &str,
-    offset: u64,
-    ret: bool,
-) -> Target {
+/// The target at a site. `in_bulk`: one of many, which one link should attach to.
+fn target(facts: &KernelFacts, provider: &Provider, site: &Site<'_>, ret: bool, in_bulk: bool) -> Target {
+    let Site { module, function, offset } = *site;
     let context = Context::Registers { at_return: ret };
     let mut carriers = Vec::new();
-    if offset == 0 && facts.has(Feature::KprobeMulti) {
+    if in_bulk && facts.has(Feature::KprobeMulti) {
         carriers.push(Carrier {
             kind: ProgKind::KPROBE,
             attach_kind: Some(AttachKind::TRACE_KPROBE_MULTI),
