@@ -527,6 +527,9 @@ pub enum ActionKind {
         top: u32,
         /// Divide by; 0 or 1: as is.
         div: u32,
+        /// A [`ActionKind::Clear`] of the map follows for sure: what is printed is taken out in the same step, so that no update in
+        /// between is lost.
+        take: bool,
     },
     /// Prints one element: field 0 is the key (absent for scalar maps), field 1 the value (layout of the map's [`ValueKind`], combined
     /// over CPUs by user space: the program sends only the key).

@@ -13,6 +13,7 @@ pub mod child;
 pub mod clock;
 pub mod cpu;
 pub mod error;
+pub mod exchange;
 pub mod features;
 pub mod file;
 pub mod ksyms;

@@ -6,6 +6,7 @@ use crate::notice;
 use crate::options::Options;
 use crate::repeats::{self, Repeats};
 use crate::shell;
+use crate::take::Taker;
 use crate::user_maps;
 use fathom_codegen::layout::Shape;
 use fathom_codegen::program::{Action, ActionKind, Location, PrintTo, Program, RecordField};
@@ -38,6 +39,7 @@ pub struct Actions<'a> {
     repeats: Repeats,
     /// Errors that the script reported with `errorf`.
     pub errors_reported: u64,
+    taker: Taker,
     /// Scalar maps that were set, and then zeroed: they exist, whatever they hold.
     pub zeroed: BTreeSet<usize>,
 }
@@ -76,6 +78,7 @@ impl<'a> Actions<'a> {
             text: Vec::with_capacity(4096),
             repeats: Repeats::default(),
             errors_reported: 0,
+            taker: Taker::default(),
             zeroed: BTreeSet::new(),
         }
     }
@@ -116,13 +119,16 @@ impl<'a> Actions<'a> {
                 let value = self.values(action, record).into_iter().next().unwrap_or_default();
                 out.value(&value)?;
             }
-            ActionKind::PrintMap { map, top, div } => {
-                self.print_map(map.0 as usize, *top, *div, action, out)?
+            ActionKind::PrintMap { map, top, div, take } => {
+                let args = PrintArgs { top: u64::from(*top), div: u64::from(*div) };
+                self.print_map(map.0 as usize, args, *take, action, out)?
             }
             ActionKind::PrintMapElement { map } => self.print_element(map.0 as usize, action, record, out)?,
             ActionKind::Clear { map } => {
                 self.zeroed.remove(&(map.0 as usize));
-                self.change_map(map.0 as usize, action, out, user_maps::clear)?;
+                if !self.taker.is_cleared(map.0 as usize) {
+                    self.change_map(map.0 as usize, action, out, user_maps::clear)?;
+                }
             }
             ActionKind::Zero { map } => self.zero(map.0 as usize, action, out)?,
             ActionKind::Exit => return Ok(Flow::Exit(first_number(action, record) as i32)),
@@ -262,14 +268,17 @@ impl<'a> Actions<'a> {
     fn print_map(
         &mut self,
         index: usize,
-        top: u32,
-        div: u32,
+        args: PrintArgs,
+        take: bool,
         action: &Action,
         out: &mut dyn Output,
     ) -> Result<()> {
-        let args = PrintArgs { top: u64::from(top), div: u64::from(div) };
         let Some((def, user, map)) = self.user_map(index) else { return Ok(()) };
-        match user_maps::read(def, user, map, self.decoder) {
+        let read = match take {
+            true => self.taker.take(index, def, user, map, self.decoder),
+            false => user_maps::read(def, user, map, self.decoder),
+        };
+        match read {
             Ok(mut data) => {
                 if data.entries.is_empty() && user.key.is_none() {
                     data.entries.push(user_maps::zero_entry(user, self.decoder));

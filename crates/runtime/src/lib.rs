@@ -15,6 +15,7 @@ pub mod repeats;
 pub mod session;
 pub mod shell;
 pub mod symbols;
+pub mod take;
 pub mod types;
 pub mod user_maps;
 

@@ -89,7 +89,8 @@ pub fn zero(user: &UserMap, map: &Map) -> fathom_kernel::Result<()> {
     map.update(&key, &value, Update::Any)
 }
 
-fn cells<'v>(user: &UserMap, map: &'v Map, value: &'v [u8]) -> Vec<&'v [u8]> {
+/// The values of the CPUs, or the one value.
+pub(crate) fn cells<'v>(user: &UserMap, map: &'v Map, value: &'v [u8]) -> Vec<&'v [u8]> {
     if user.per_cpu {
         map.cpu_values(value).collect()
     } else {

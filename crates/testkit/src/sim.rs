@@ -327,7 +327,7 @@ impl Sim {
         let action = self.program.actions.get(half(record, 0) as usize).cloned();
         let Some(action) = action else { return Err("a record of no action".into()) };
         match action.kind {
-            ActionKind::PrintMap { map, top, div } => {
+            ActionKind::PrintMap { map, top, div, take: _ } => {
                 self.print_map(map.0 as usize, PrintArgs { top: top.into(), div: div.into() }, None)
             }
             ActionKind::PrintMapElement { map } => {

@@ -82,9 +82,9 @@ impl FuncBuilder {
         builder
     }
 
-    /// How many operations were appended.
+    /// How much there is so far: operations, and values that may have to be led through blocks.
     pub fn op_count(&self) -> usize {
-        self.ops
+        self.ops + self.phis.len()
     }
 
     /// Parameter `i` of the function.

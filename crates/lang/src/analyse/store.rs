@@ -34,6 +34,8 @@ pub struct TypeStore<'f> {
     names: HashMap<(TypeSpace, String), CTypeId>,
     constants: HashMap<String, (CTypeId, i64)>,
     structs: RefCell<HashMap<CTypeId, Option<Arc<StructDef>>>>,
+    /// Alignments of structs that were asked for.
+    aligns: RefCell<HashMap<CTypeId, u32>>,
 }
 
 impl<'f> TypeStore<'f> {
@@ -45,6 +47,7 @@ impl<'f> TypeStore<'f> {
             names: HashMap::new(),
             constants: HashMap::new(),
             structs: RefCell::default(),
+            aligns: RefCell::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl<'f> TypeStore<'f> {
         if let Some(slot) = id.0.checked_sub(SCRIPT_BASE).and_then(|i| self.types.get_mut(i as usize)) {
             *slot = ty;
             self.structs.get_mut().remove(&id);
+            self.aligns.get_mut().clear();
         }
     }
     /// Gives a type of the script its name.
@@ -256,21 +260,33 @@ impl<'f> TypeStore<'f> {
             CType::Array { elem, .. } => self.c_align_at(elem, depth + 1),
             CType::Enum(e) => u32::from(e.size).max(1),
             CType::Struct(def) => {
-                let mut align = 1;
-                for m in &def.members {
-                    let member = self.c_align_at(m.ty, depth + 1);
-                    if m.bit_size == 0 && m.bit_offset % (member * 8).max(8) != 0 {
-                        return 1; // packed
-                    }
-                    align = align.max(member);
+                let resolved = self.resolve(id).0;
+                if let Some(&known) = self.aligns.borrow().get(&resolved) {
+                    return known;
                 }
-                if def.size % align == 0 {
-                    align
-                } else {
-                    1
+                let align = self.struct_align(&def, depth);
+                // At the end of the depth the answer is a guess.
+                if depth < MAX_DEPTH / 2 {
+                    self.aligns.borrow_mut().insert(resolved, align);
                 }
+                align
             }
             _ => 1,
+        }
+    }
+    fn struct_align(&self, def: &StructDef, depth: u32) -> u32 {
+        let mut align = 1;
+        for m in &def.members {
+            let member = self.c_align_at(m.ty, depth + 1);
+            if m.bit_size == 0 && m.bit_offset % (member * 8).max(8) != 0 {
+                return 1; // packed
+            }
+            align = align.max(member);
+        }
+        if def.size % align == 0 {
+            align
+        } else {
+            1
         }
     }
 

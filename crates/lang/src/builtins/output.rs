@@ -102,7 +102,8 @@ fn lower_print(l: &mut Lower<'_>, e: &Expr, args: &[Expr]) -> Result<Operand, Lo
                 let n = args.get(i).and_then(|a| l.const_int(a)).unwrap_or(0);
                 u32::try_from(n).unwrap_or(u32::MAX)
             };
-            let kind = ActionKind::PrintMap { map, top: number(1), div: number(2) };
+            let kind =
+                ActionKind::PrintMap { map, top: number(1), div: number(2), take: l.is_cleared_behind(e) };
             l.emit_record(kind, Vec::new(), e.span)?;
         }
         // An aggregation that is no single value has no form in a record: its element is read where it is printed.

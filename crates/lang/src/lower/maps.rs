@@ -21,11 +21,11 @@ const EEXIST: i64 = -17;
 pub(super) fn declare(typed: &Typed, store: &TypeStore<'_>, out: &mut Output) {
     let entries = u32::try_from(typed.config.max_map_keys).unwrap_or(u32::MAX);
     for (info, index) in typed.maps.iter().zip(0..) {
-        let key = info.key.as_ref().map(|ty| (Shapes { out, store }.shape(ty, 0), store.size_of(ty)));
+        let key = info.key.as_ref().map(|ty| (Shapes::new(out, store).shape(ty, 0), store.size_of(ty)));
         let (value, size) = match info.agg() {
             Some(agg) => aggregate::cell(agg),
             None => {
-                let shape = Shapes { out, store }.shape(&info.value, 0);
+                let shape = Shapes::new(out, store).shape(&info.value, 0);
                 // Registers fill 8 bytes, so that atomic operations work; their low bytes are what the shape says.
                 let size = if is_register(&info.value) { 8 } else { store.size_of(&info.value) };
                 (ValueKind::Plain(shape), size)

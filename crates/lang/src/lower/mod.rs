@@ -16,6 +16,7 @@ mod forloop;
 mod maps;
 mod memory;
 mod output;
+mod pairs;
 mod print;
 mod scratch;
 mod service;
@@ -307,6 +308,11 @@ impl Lower<'_> {
     pub fn scalar(&mut self, e: &Expr) -> Result<Value, LowerError> {
         let operand = self.expr(e)?;
         self.to_scalar(operand, e.span)
+    }
+
+    /// Whether this call of `print` is of a map that is cleared for sure right behind.
+    pub fn is_cleared_behind(&self, print: &Expr) -> bool {
+        self.func.cleared.contains(&print.id)
     }
 
     /// Calls a helper without arguments whose result is the same for the whole run; equal calls are merged.

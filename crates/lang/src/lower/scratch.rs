@@ -6,6 +6,7 @@ use crate::typed::VarId;
 use fathom_bpf::helpers::Helper;
 use fathom_codegen::ir::{Block, Cond, Effect, Size, Slot, Ty, Value, Width};
 use fathom_codegen::Var;
+use fathom_syntax::ast::NodeId;
 use std::collections::{HashMap, HashSet};
 
 /// Bytes of stack that values of the entry function may take; the rest is for spilled registers.
@@ -75,6 +76,8 @@ pub(super) struct FuncState {
     pub single: HashMap<VarId, bool>,
     /// Variables whose value the verifier knows as a pointer.
     pub tracked: HashSet<VarId>,
+    /// Calls of `print` whose map is cleared right behind.
+    pub cleared: HashSet<NodeId>,
     scopes: Vec<Scope>,
     stack_limit: u32,
     stack_budget: u32,
@@ -98,6 +101,7 @@ impl FuncState {
             returns: Vec::new(),
             single: HashMap::new(),
             tracked: HashSet::new(),
+            cleared: HashSet::new(),
             scopes: vec![Scope::default()],
             stack_limit,
             stack_budget: if thrifty { THRIFTY_STACK } else { ENTRY_STACK },

@@ -51,7 +51,7 @@ impl Lower<'_> {
 
     /// How user space reads a value of this type.
     pub fn shape(&mut self, ty: &Type) -> Shape {
-        Shapes { out: self.out, store: self.store }.shape(ty, 0)
+        Shapes::new(self.out, self.store).shape(ty, 0)
     }
 }
 
@@ -59,9 +59,19 @@ impl Lower<'_> {
 pub(super) struct Shapes<'o, 's> {
     pub out: &'o mut Output,
     pub store: &'s TypeStore<'s>,
+    /// How many members may still be described: structs within structs multiply.
+    left: u32,
 }
 
-impl Shapes<'_, '_> {
+/// Most members of a value, those of structs within it counted; what is beyond is not printed.
+const MEMBERS_MAX: u32 = 50_000;
+
+impl<'o, 's> Shapes<'o, 's> {
+    /// For one value.
+    pub fn new(out: &'o mut Output, store: &'s TypeStore<'s>) -> Shapes<'o, 's> {
+        Shapes { out, store, left: MEMBERS_MAX }
+    }
+
     /// How user space reads a value of this type, `depth` levels within another.
     pub fn shape(&mut self, ty: &Type, depth: u32) -> Shape {
         match ty {
@@ -75,8 +85,12 @@ impl Shapes<'_, '_> {
             }
             Type::Struct { def, space } => {
                 // Deep nesting can only come from broken type information.
-                let members =
-                    if depth < 16 { self.store.fields(def, *space, Space::Kernel) } else { Vec::new() };
+                let members = if depth < 16 && self.left > 0 {
+                    self.store.fields(def, *space, Space::Kernel)
+                } else {
+                    Vec::new()
+                };
+                self.left = self.left.saturating_sub(members.len() as u32);
                 let fields = members.into_iter().map(|m| self.member_shape(m, depth)).collect();
                 Shape::Fields { kind: FieldsKind::Struct, size: def.size, fields }
             }

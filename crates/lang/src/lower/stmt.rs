@@ -1,6 +1,7 @@
 //! Statements and variables.
 
 use super::memory::Fill;
+use super::pairs;
 use super::scratch::{Loop, VarPlace};
 use super::shapes::is_register;
 use super::walk::{self, Node};
@@ -237,6 +238,7 @@ impl Lower<'_> {
 
     /// The statements of a block, without its value.
     pub(super) fn block(&mut self, block: &Block) -> Result<(), LowerError> {
+        self.func.cleared.extend(pairs::printed_and_cleared(block));
         for s in &block.stmts {
             if self.b.is_terminated() {
                 break;
