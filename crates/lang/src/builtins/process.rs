@@ -88,7 +88,7 @@ pub(super) static ROWS: &[Builtin] = &[
     value!("args", Value, (0, 0), "args", |cx| {
             cx.uses.args = true;
             Type::Args
-        }, |_, _, _| Ok(Operand::Void),
+        }, |l, e, _| l.all_arguments(e),
         "The arguments of the probe by name: `args.filename`. `fathom list -v PROBE` shows the names.",
         r#"tracepoint:syscalls:sys_enter_openat { printf("%s\n", str(args.filename)); }"#),
     value!("argN", Value, (0, 0), "uint64 argN", |cx| {

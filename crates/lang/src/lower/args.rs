@@ -23,6 +23,23 @@ impl Lower<'_> {
         self.named_argument(index, arg, &self.ty(e), e.span)
     }
 
+    /// `args` as a value: the record of all arguments.
+    pub(crate) fn all_arguments(&mut self, e: &Expr) -> Result<Operand, LowerError> {
+        let ty = self.ty(e);
+        let Type::Record(members) = &ty else { return Ok(Operand::Void) };
+        let (layout, size) = self.tuple_layout(&ty);
+        let place = self.alloc(size)?;
+        self.zero(place, size);
+        let args = self.probe.args.clone();
+        for ((name, member_ty), (_, at)) in members.iter().zip(layout) {
+            let found = args.args.iter().enumerate().find(|(_, a)| *a.name == **name);
+            let Some((index, arg)) = found else { continue };
+            let operand = self.named_argument(index, arg, member_ty, e.span)?;
+            self.store(&operand, place.at(at), member_ty)?;
+        }
+        Ok(Operand::memory(place, ty))
+    }
+
     /// Argument `index` of the clause's argument set, as a value of type `ty`.
     fn named_argument(
         &mut self,

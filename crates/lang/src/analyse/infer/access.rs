@@ -28,7 +28,11 @@ impl Infer<'_> {
             }
             _ => {}
         }
-        let ty = self.expr(base);
+        let mut ty = self.expr(base);
+        if matches!((&base.kind, &ty), (ExprKind::Ident(name), Type::Record(_)) if name == "args") {
+            ty = Type::Args;
+            self.st.set(base.id, Val::hard(Type::Args));
+        }
         match &ty {
             Type::Unknown => Val::default(),
             Type::Args => self.argument(field, field_span),
@@ -120,6 +124,20 @@ impl Infer<'_> {
         };
         self.st.report(d);
         Val::default()
+    }
+
+    /// `args` as a value: a record of all arguments, if there are any.
+    pub(super) fn all_arguments(&mut self) -> Type {
+        let args = self.probe.filter(|p| !p.targets.is_empty()).map(|p| p.args.clone());
+        let members =
+            args.iter().flat_map(|a| &a.args).map(|arg| (Arc::from(&*arg.name), self.arg_type(arg)));
+        let members: Vec<(Arc<str>, Type)> =
+            members.filter(|(_, ty)| !matches!(ty, Type::Unknown | Type::Void)).collect();
+        if members.is_empty() {
+            Type::Args
+        } else {
+            Type::Record(members.into())
+        }
     }
 
     /// The space of pointers among the probe's arguments: user memory for system calls and user programs.

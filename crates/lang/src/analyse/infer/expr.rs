@@ -171,7 +171,10 @@ impl Infer<'_> {
         self.st.consts.remove(&e.id);
         if let Some(b) = builtins::find(name) {
             match b.form {
-                Form::Value | Form::Either => return Some(Val::hard(self.call(e, false))),
+                Form::Value | Form::Either => {
+                    let ty = self.call(e, false);
+                    return Some(Val::hard(if ty == Type::Args { self.all_arguments() } else { ty }));
+                }
                 Form::Aggregation => return Some(self.stray_aggregation(e)),
                 Form::Function => {}
             }
