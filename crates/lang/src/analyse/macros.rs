@@ -349,7 +349,9 @@ impl<'a> Expander<'a> {
             if let Some(found) = self.find(name, &args, cx.is_stdlib) {
                 return self.expand(found, args, span, cx);
             }
-            self.explain_mismatch(name, &args, span);
+            if self.explain_mismatch(name, &args, span) {
+                return Expr { id: self.ids.fresh(), span, kind: ExprKind::Error };
+            }
         }
         let name_span = self.span(name_span, cx);
         Expr { id: self.ids.fresh(), span, kind: ExprKind::Call { name: name.to_string(), name_span, args } }
@@ -369,12 +371,13 @@ impl<'a> Expander<'a> {
         own.or_else(|| fitting(true))
     }
 
-    fn explain_mismatch(&mut self, name: &str, args: &[Expr], span: Span) {
-        let Some(candidates) = self.by_name.get(name) else { return };
+    /// Tells why no macro of this name fits; false if the name means something else.
+    fn explain_mismatch(&mut self, name: &str, args: &[Expr], span: Span) -> bool {
+        let Some(candidates) = self.by_name.get(name) else { return false };
         if (self.is_builtin)(name) {
-            return;
+            return false;
         }
-        let Some(m) = candidates.first().and_then(|&i| self.macros.get(i)) else { return };
+        let Some(m) = candidates.first().and_then(|&i| self.macros.get(i)) else { return false };
         let text = if candidates
             .iter()
             .any(|&i| self.macros.get(i).is_some_and(|m| m.def.params.len() == args.len()))
@@ -395,6 +398,7 @@ impl<'a> Expander<'a> {
             )
         };
         self.diags.push(Diagnostic::error(span, text).note(m.def.span, "defined here"));
+        true
     }
 
     fn expand(&mut self, index: usize, args: Vec<Expr>, call: Span, cx: &Context) -> Expr {
