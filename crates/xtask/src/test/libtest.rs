@@ -1,8 +1,12 @@
 //! Test executables: run them and read exact counts from what they print.
 
-use super::Tally;
+use super::{process, Tally};
 use crate::workspace::Executable;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
+
+/// What the tests of one executable may take.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs an executable; `serial` runs its tests one after the other.
 ///
@@ -13,19 +17,21 @@ pub fn run(test: &Executable, serial: bool) -> Tally {
     if serial {
         command.arg("--test-threads=1");
     }
-    let output = match command.stdin(Stdio::null()).output() {
-        Ok(output) => output,
-        Err(e) => return Tally::fail(format!("{}: {}: {e}", test.package, test.path.display())),
-    };
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let label = format!("{} {}", test.package, test.name);
-    let mut tally = read(&text, &label);
-    if !output.status.success() {
-        print!("{text}");
-        if tally.failed == 0 {
-            // Ended by a signal, or before it could count.
-            tally.add(Tally::fail(format!("{label}: {}", output.status)));
+    let done = match process::run(&mut command, LIMIT) {
+        Ok(done) => done,
+        Err(e) => return Tally::fail(format!("{label}: {}: {e}", test.path.display())),
+    };
+    let mut tally = read(&done.text, &label);
+    if done.code != 0 {
+        println!("{}", done.text);
+        let why = match done.timed_out {
+            true => format!("not done after {} s", LIMIT.as_secs()),
+            false => format!("exit code {}", done.code),
+        };
+        if done.timed_out || tally.failed == 0 {
+            // Ended before it could count.
+            tally.add(Tally::fail(format!("{label}: {why}")));
         }
     }
     println!("   {label}: {}", tally.line());

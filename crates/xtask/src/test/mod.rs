@@ -6,6 +6,7 @@
 mod conformance;
 mod environment;
 mod libtest;
+mod process;
 mod steps;
 
 use crate::args::Args;

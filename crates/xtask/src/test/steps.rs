@@ -1,11 +1,11 @@
 //! The steps, except conformance.
 
-use super::{libtest, Context, Tally};
+use super::{libtest, process, Context, Tally};
 use crate::workspace::Executable;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Most bytes of the release binary.
 const BINARY_BYTES_MAX: u64 = 10 << 20;
@@ -171,51 +171,24 @@ pub fn smoke(context: &Context) -> Tally {
             tally.add(Tally::skip(why));
             continue;
         }
-        let (text, status) = match output_of(Command::new(binary).args(smoke.args), SMOKE_LIMIT) {
+        let done = match process::run(Command::new(binary).args(smoke.args), SMOKE_LIMIT) {
             Ok(done) => done,
             Err(e) => {
                 tally.add(Tally::fail(format!("{}: {e}", smoke.args.join(" "))));
                 continue;
             }
         };
-        tally.add(match status == 0 && text.contains(smoke.wants) {
+        tally.add(match done.code == 0 && done.text.contains(smoke.wants) {
             true => Tally::pass(),
-            false => Tally::fail(format!("{}: exit code {status}, printed {text:?}", smoke.args.join(" "))),
+            false => Tally::fail(format!(
+                "{}: exit code {}, printed {:?}",
+                smoke.args.join(" "),
+                done.code,
+                done.text
+            )),
         });
     }
     tally
-}
-
-/// Runs a command with a time limit; gives what it printed (standard output, then error) and its exit code.
-pub fn output_of(command: &mut Command, limit: Duration) -> Result<(String, i32), String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| e.to_string())?;
-    let read = |pipe: Option<Box<dyn Read + Send>>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut pipe) = pipe {
-                // An end by a signal cuts the text; what was read counts.
-                let _ = pipe.read_to_end(&mut bytes);
-            }
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let out = read(child.stdout.take().map(|p| Box::new(p) as Box<dyn Read + Send>));
-    let err = read(child.stderr.take().map(|p| Box::new(p) as Box<dyn Read + Send>));
-    let started = Instant::now();
-    let status = loop {
-        match child.try_wait().map_err(|e| e.to_string())? {
-            Some(status) => break status,
-            None if started.elapsed() > limit => {
-                child.kill().map_err(|e| e.to_string())?;
-                child.wait().map_err(|e| e.to_string())?;
-                return Err(format!("did not end within {} s", limit.as_secs()));
-            }
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    let text = format!("{}{}", out.join().unwrap_or_default(), err.join().unwrap_or_default());
-    Ok((text, status.code().unwrap_or(-1)))
 }
 
 /// Damaged input for a minute over all targets.
@@ -247,13 +220,5 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         assert_eq!(needs_loader(&own), Ok(false));
         assert!(needs_loader(Path::new("/proc/self/status")).is_err());
-    }
-
-    #[test]
-    fn commands_are_limited_in_time() {
-        let done = output_of(Command::new("sh").args(["-c", "echo a; echo b >&2; exit 3"]), SMOKE_LIMIT);
-        assert_eq!(done, Ok(("a\nb\n".to_owned(), 3)));
-        let late = output_of(Command::new("sleep").arg("10"), Duration::from_millis(50));
-        assert!(late.is_err_and(|e| e.contains("did not end")));
     }
 }
