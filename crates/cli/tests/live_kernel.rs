@@ -101,12 +101,16 @@ fn pinned_iterators_run_for_whoever_reads_them() {
     }
     let name = format!("fathom_test_{}", std::process::id());
     let path = Path::new("/sys/fs/bpf").join(&name);
-    let tracer = Tracer::start(&["-e", &format!("iter:task:{name} {{ @[ctx.task.tgid] = count(); }}")]);
+    let body = r#"{ @[ctx.task.tgid] = count(); printf("%5d %-16s|%s %x%%\n", ctx.task.pid, ctx.task.comm, "text", 255); }"#;
+    let tracer = Tracer::start(&["-e", &format!("iter:task:{name} {body}")]);
     assert!(eventually(|| path.exists()), "the pin appears");
     let taken = fathom(&["-e", &format!("iter:task:{name} {{ }}")]);
     assert!(taken.code == 255 && taken.err.contains(&name), "{taken:?}");
-    let read = std::fs::read(&path);
-    assert!(read.is_ok(), "{read:?}");
+    // The text goes to the reader.
+    let read = std::fs::read_to_string(&path).unwrap();
+    assert!(read.lines().any(|l| l == "    2 kthreadd        |text ff%"), "{read}");
+    let odd = fathom(&["-e", &format!("iter:task:{name} {{ printf(\"%s\", kstack); }}")]);
+    assert!(odd.code == 1 && odd.err.contains("integers, pointers and strings"), "{odd:?}");
     tracer.signal("INT");
     let ran = tracer.finish();
     assert!(ran.value(&format!("@[{}]", std::process::id())).is_some(), "{ran:?}");

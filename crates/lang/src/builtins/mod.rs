@@ -13,6 +13,7 @@ mod output;
 mod params;
 mod process;
 mod search;
+mod stream;
 mod strings;
 mod system;
 mod task;

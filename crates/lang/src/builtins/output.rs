@@ -1,6 +1,6 @@
 //! What is shown: printing values and maps, formatted text, the end of the session.
 
-use super::{check, format, Builtin, Form};
+use super::{check, format, stream, Builtin, Form};
 use crate::analyse::call::CallContext;
 use crate::lower::{Lower, LowerError, Operand};
 use crate::types::{Agg, Type};
@@ -135,6 +135,9 @@ fn infer_format(cx: &mut CallContext<'_>) -> Type {
 }
 
 fn formatted(l: &mut Lower<'_>, e: &Expr, args: &[Expr], to: PrintTo) -> Result<Operand, LowerError> {
+    if to == PrintTo::Out && l.unit.is_pinned {
+        return stream::lower(l, e, args);
+    }
     let format = format::format_text(l, args);
     let values = format::values(l, args)?;
     l.emit_record(ActionKind::Printf { to, format }, values, e.span)?;

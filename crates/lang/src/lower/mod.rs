@@ -74,6 +74,8 @@ pub struct UnitState {
     pub context: Context,
     /// May call sleeping helpers.
     pub sleepable: bool,
+    /// An iterator with a name in the bpf file system: what it prints goes to who reads that.
+    pub is_pinned: bool,
     /// How `probe` and `func` are known.
     pub names: units::Names,
 }

@@ -6,7 +6,7 @@ use crate::typed::{TypedProbe, Uses};
 use crate::types::{Space, Type};
 use fathom_bpf::helpers::Helper;
 use fathom_codegen::ir::{Cond, Effect, MapId, Size, Ty, Value};
-use fathom_codegen::program::{Attachment, Unit};
+use fathom_codegen::program::{Attach, Attachment, Unit};
 use fathom_syntax::span::Span;
 
 /// Most system call numbers that a table has room for.
@@ -200,6 +200,7 @@ impl Plan {
             kind: self.carrier.kind,
             context: self.carrier.context.clone(),
             sleepable: self.carrier.sleepable,
+            is_pinned: matches!(self.carrier.how, Attach::Iter { pin: Some(_), .. }),
             names: Names { targets: self.targets.clone(), which },
         }
     }

@@ -16,7 +16,7 @@ pub static ITER: Provider = Provider {
     side: Side::Kernel,
     forms: &["iter:OBJECT", "iter:OBJECT:PIN"],
     doc: "Runs once for every object of a kind (task, task_file, task_vma, bpf_map, tcp ...). Its fields are read as ctx.NAME. \
-          PIN is a path below /sys/fs/bpf that is read instead.",
+          With PIN, a path below /sys/fs/bpf, it runs whenever that file is read, and its printf goes to the reader.",
     resolve,
     list,
 };
