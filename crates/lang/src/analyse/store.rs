@@ -283,7 +283,7 @@ impl<'f> TypeStore<'f> {
             }
             align = align.max(member);
         }
-        if def.size % align == 0 {
+        if def.size.is_multiple_of(align) {
             align
         } else {
             1
