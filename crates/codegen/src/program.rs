@@ -167,6 +167,20 @@ pub struct Attachment {
     pub how: Attach,
     /// Value of `bpf_get_attach_cookie`, where the mechanism has it.
     pub cookie: u64,
+    /// What happens when the kernel refuses it.
+    pub refusal: Refusal,
+}
+
+/// What becomes of the session when the kernel refuses an attachment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Refusal {
+    /// It ends.
+    #[default]
+    Error,
+    /// The attachment is left out, with a warning: a pattern found it, or the script says so.
+    Warn,
+    /// The attachment is left out.
+    Ignore,
 }
 
 /// Mechanisms of attaching. Addresses, offsets and ids are resolved; the `probes` crate carries them out.

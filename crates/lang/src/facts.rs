@@ -3,7 +3,7 @@
 
 use crate::types::{CType, CTypeId};
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, BtfTarget};
+use fathom_codegen::program::{Attach, BtfTarget, Refusal};
 use std::sync::Arc;
 
 /// Namespaces of C type names.
@@ -144,6 +144,8 @@ pub struct Target {
     pub provider: &'static str,
     /// Value of the builtin `probetype`: `tracepoint`, `special`, ...
     pub probe_type: &'static str,
+    /// What becomes of the session when the kernel refuses to attach to it. Providers leave it as it is: the compiler decides.
+    pub refusal: Refusal,
     /// Value of the builtin `func` where it is known when compiling.
     pub func: Option<String>,
     /// The arguments that `args` has, the same whichever carrier is used.

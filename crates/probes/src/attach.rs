@@ -24,17 +24,12 @@ pub fn attach(facts: &KernelFacts, prog: &Prog, attachment: &Attachment) -> Resu
         Attach::RawTracepoint { name } => one(Link::raw_tracepoint(prog, name, cookie)),
         Attach::Tracing => one(Link::tracing(prog, cookie)),
         Attach::Tracepoint { category, event } => tracepoint(facts, prog, category, event, cookie),
-        Attach::Kprobe { symbol, module, offset, ret } => {
-            let module = module.as_deref().filter(|m| *m != "vmlinux");
-            let spec = match (symbol.as_str(), module) {
-                ("", _) => EventSpec::kprobe_address(facts.root(), *offset, *ret)?,
-                (_, Some(module)) => {
-                    EventSpec::kprobe(facts.root(), &format!("{module}:{symbol}"), *offset, *ret)?
-                }
-                _ => EventSpec::kprobe(facts.root(), symbol, *offset, *ret)?,
-            };
-            one(PerfEvent::open(&spec, Scope::Cpu(0))?.attach(prog, cookie))
-        }
+        Attach::Kprobe { symbol, module, offset, ret } => kprobe(
+            facts,
+            prog,
+            &KprobeSite { symbol, module: module.as_deref(), offset: *offset, ret: *ret },
+            cookie,
+        ),
         Attach::KprobeMulti { symbols, ret, session: _ } => {
             let (names, cookies): (Vec<String>, Vec<u64>) = symbols.iter().cloned().unzip();
             let spec =
@@ -66,6 +61,45 @@ pub fn attach(facts: &KernelFacts, prog: &Prog, attachment: &Attachment) -> Resu
 
 fn one(link: Result<Link>) -> Result<Vec<Link>> {
     link.map(|link| vec![link])
+}
+
+/// Where a kprobe goes.
+struct KprobeSite<'a> {
+    symbol: &'a str,
+    module: Option<&'a str>,
+    offset: u64,
+    ret: bool,
+}
+
+/// Attaches to one function; to each of them where several have the name, which the kernel wants told apart by address.
+fn kprobe(facts: &KernelFacts, prog: &Prog, site: &KprobeSite<'_>, cookie: u64) -> Result<Vec<Link>> {
+    const EADDRNOTAVAIL: i32 = 99;
+    let KprobeSite { symbol, module, offset, ret } = *site;
+    let attach = |spec: &EventSpec| PerfEvent::open(spec, Scope::Cpu(0))?.attach(prog, cookie);
+    let module = module.filter(|m| *m != "vmlinux");
+    let spec = match (symbol, module) {
+        ("", _) => EventSpec::kprobe_address(facts.root(), offset, ret)?,
+        (_, Some(module)) => EventSpec::kprobe(facts.root(), &format!("{module}:{symbol}"), offset, ret)?,
+        _ => EventSpec::kprobe(facts.root(), symbol, offset, ret)?,
+    };
+    match attach(&spec) {
+        Err(e) if e.errno == EADDRNOTAVAIL => {
+            let symbols = facts.kallsyms().into_iter().flat_map(|k| k.by_name(symbol));
+            let here = symbols.filter(|s| s.is_text() && module.is_none_or(|m| s.module == Some(m)));
+            let links: Vec<Link> = here
+                .filter_map(|s| {
+                    let address = s.address.checked_add(offset)?;
+                    attach(&EventSpec::kprobe_address(facts.root(), address, ret).ok()?).ok()
+                })
+                .collect();
+            if links.is_empty() {
+                Err(e)
+            } else {
+                Ok(links)
+            }
+        }
+        done => one(done),
+    }
 }
 
 /// What an iterator walks. Those of tasks may be held to one process; that of cgroups has to be told where to begin.
@@ -212,6 +246,7 @@ fn merge(into: &mut Attachment, a: &Attachment) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fathom_codegen::program::Refusal;
 
     #[test]
     fn places_of_one_file_share_a_link() {
@@ -225,6 +260,7 @@ mod tests {
                 session: false,
             },
             cookie,
+            refusal: Refusal::Error,
         };
         let all = merged(&[site("a", 1, 7), site("b", 2, 8), site("a", 3, 9)]);
         assert_eq!(all.len(), 2);

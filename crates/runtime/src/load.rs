@@ -264,10 +264,7 @@ fn rejected(program: &Program, unit: &Unit, e: &fathom_kernel::Error, options: &
     let message = format!("{e}");
     let mut text = notice::render(place, "ERROR", &message, options.color);
     text.push_str("\nHINT: ");
-    text.push_str(match forbids_helper(&e.log) {
-        true => "this kernel does not let such a program call the helper: it is locked down, built without it, or too old; see `fathom info`",
-        false => "this is a fault of the compiler, not of the script; please report it with the script",
-    });
+    text.push_str(REFUSALS.iter().find(|r| e.log.contains(r.0)).map_or(OWN_FAULT, |r| r.1));
     let log: Vec<&str> = e.log.lines().collect();
     let shown = if options.verbose || options.verifier_log { log.len() } else { LOG_LINES_SHOWN };
     text.push_str("\nThe verifier's last lines:");
@@ -278,10 +275,20 @@ fn rejected(program: &Program, unit: &Unit, e: &fathom_kernel::Error, options: &
     Error::Rejected(text)
 }
 
-/// Whether the kernel refuses a helper as such, whatever its arguments.
-fn forbids_helper(log: &str) -> bool {
-    log.contains("cannot use helper") || log.contains("unknown func") || log.contains("is not allowed")
-}
+const NO_HELPER: &str =
+    "this kernel does not let such a program call the helper: it is locked down, built without it, or too old; see `fathom info`";
+const NO_FUNCTION: &str = "this kernel cannot hand over the arguments of the function; kprobe may work";
+const OWN_FAULT: &str =
+    "this is a fault of the compiler, not of the script; please report it with the script";
+
+/// What the verifier says when the kernel lacks something, and the hint for it. Anything else is a fault of the compiler.
+static REFUSALS: &[(&str, &str)] = &[
+    ("cannot use helper", NO_HELPER),
+    ("unknown func", NO_HELPER),
+    ("is not allowed", NO_HELPER),
+    // Structs by value (before 6.0), variable arguments.
+    (" is unsupported.", NO_FUNCTION),
+];
 
 const LOG_LINES_SHOWN: usize = 12;
 

@@ -10,7 +10,7 @@ use crate::symbols::Names;
 use crate::user_maps;
 use fathom_bpf::kinds::MapKind;
 use fathom_codegen::layout::{Shape, StackMode};
-use fathom_codegen::program::{Attach, Attachment, Counter, MapRole, Program, RunWhen, ValueKind};
+use fathom_codegen::program::{Attach, Attachment, Counter, MapRole, Program, Refusal, RunWhen, ValueKind};
 use fathom_kernel::bpffs::Pin;
 use fathom_kernel::child::Child;
 use fathom_kernel::cpu;
@@ -91,6 +91,8 @@ impl<'a> Session<'a> {
             exit: None,
             is_stopped: false,
             is_walking: false,
+            left_out: None,
+            left_out_count: 0,
             lost_reported: 0,
             print_failed: None,
         };
@@ -161,6 +163,10 @@ pub(crate) struct Running<'a, 'd> {
     is_stopped: bool,
     /// An iterator runs: an exit ends the session behind its last object.
     is_walking: bool,
+    /// Why the first attachment was left out that the kernel refused, until all are attached.
+    left_out: Option<Error>,
+    /// Attachments that the kernel refused.
+    left_out_count: usize,
     lost_reported: u64,
     print_failed: Option<Error>,
 }
@@ -247,8 +253,8 @@ impl Running<'_, '_> {
 
     fn announce(&mut self, out: &mut dyn Output) -> Result<()> {
         if !self.options.quiet {
-            let count = self.program.units.iter().map(|u| u.attachments.len()).sum();
-            out.attached_probes(count)?;
+            let count: usize = self.program.units.iter().map(|u| u.attachments.len()).sum();
+            out.attached_probes(count.saturating_sub(self.left_out_count))?;
         }
         if let Some(word) = &self.options.notify_attached {
             out.flush()?;
@@ -272,10 +278,20 @@ impl Running<'_, '_> {
         for (index, (unit, prog)) in self.program.units.iter().zip(&self.loaded.progs).enumerate() {
             for attachment in attach::merged(&unit.attachments) {
                 let started = Instant::now();
-                let links = attach::attach(self.facts, prog, &attachment)
-                    .map_err(|e| Error::Attach { probe: attachment.name.clone(), cause: Box::new(e) })?;
+                let links = match attach::attach(self.facts, prog, &attachment) {
+                    Ok(links) => links,
+                    Err(e) if self.leaves_out(&attachment) => {
+                        self.leave_out(&attachment, e);
+                        continue;
+                    }
+                    Err(e) => return Err(refused(&attachment, e)),
+                };
                 if self.options.verbose && !links.is_empty() {
-                    eprintln!("attached {} in {} us", attachment.name, started.elapsed().as_micros());
+                    tell(format_args!(
+                        "attached {} in {} us",
+                        attachment.name,
+                        started.elapsed().as_micros()
+                    ));
                 }
                 if let Attach::Iter { pin: Some(name), .. } = &attachment.how {
                     for link in &links {
@@ -285,7 +301,26 @@ impl Running<'_, '_> {
                 self.links.extend(links.into_iter().map(|l| (index, l)));
             }
         }
-        Ok(())
+        match self.left_out.take() {
+            // A script without any probe would wait for nothing.
+            Some(first) if self.links.is_empty() => Err(first),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the session goes on without an attachment. Many at once are not dispensable.
+    fn leaves_out(&self, attachment: &Attachment) -> bool {
+        let is_one = !matches!(attachment.how, Attach::KprobeMulti { .. } | Attach::UprobeMulti { .. });
+        attachment.refusal != Refusal::Error && is_one
+    }
+
+    /// Goes on without an attachment that the kernel refused.
+    fn leave_out(&mut self, attachment: &Attachment, cause: fathom_kernel::Error) {
+        if attachment.refusal == Refusal::Warn && !self.options.no_warnings {
+            tell(format_args!("WARNING: Unable to attach probe: {}: {cause}. Skipping.", attachment.name));
+        }
+        self.left_out_count += 1;
+        self.left_out.get_or_insert_with(|| refused(attachment, cause));
     }
 
     /// Gives an iterator a name, for others to read it as long as the session lasts.
@@ -293,7 +328,7 @@ impl Running<'_, '_> {
         let pin = Pin::link(self.facts.root(), link, name)
             .map_err(|cause| Error::Attach { probe: probe.to_owned(), cause: Box::new(cause) })?;
         if !self.options.quiet {
-            eprintln!("{probe} is pinned to {}: reading that file runs it", pin.path().display());
+            tell(format_args!("{probe} is pinned to {}: reading that file runs it", pin.path().display()));
         }
         self.pins.push(pin);
         Ok(())
@@ -373,7 +408,7 @@ impl Running<'_, '_> {
         }
         if let Some(child) = child {
             if let (true, Ok(Some(status))) = (self.options.verbose, child.try_wait()) {
-                eprintln!("the command has ended: {status}");
+                tell(format_args!("the command has ended: {status}"));
             }
             if self.exit.is_some() {
                 // A command that still runs ends with the session; one that has ended takes no signal.
@@ -389,7 +424,7 @@ impl Running<'_, '_> {
                 self.run_units(&RunWhen::Signal(SIGUSR1), out)?;
             } else {
                 if self.options.verbose {
-                    eprintln!("ended by {}", signals::name(arrived.number));
+                    tell(format_args!("ended by {}", signals::name(arrived.number)));
                 }
                 self.exit = Some(self.exit.unwrap_or(0));
             }
@@ -527,6 +562,16 @@ impl Running<'_, '_> {
     pub(crate) fn errors_reported(&self) -> u64 {
         self.actions.errors_reported
     }
+}
+
+/// Prints a line to standard error; nothing can be done where that is closed.
+fn tell(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+fn refused(attachment: &Attachment, cause: fathom_kernel::Error) -> Error {
+    Error::Attach { probe: attachment.name.clone(), cause: Box::new(cause) }
 }
 
 /// Detaches watchpoints on an address.

@@ -3,7 +3,7 @@
 use crate::events;
 use crate::types::Types;
 use fathom_bpf::kinds::ProgKind;
-use fathom_codegen::program::{Attach, PerfCpus, RunWhen};
+use fathom_codegen::program::{Attach, PerfCpus, Refusal, RunWhen};
 use fathom_lang::facts::{
     Arg, ArgSet, ArgType, Carrier, Context, Facts, Feature, ProbeError, ProbeRequest, Resolution, Select,
     SyscallArg, Target, TypeSpace,
@@ -102,6 +102,7 @@ fn one(kind: &Kind, name: String, func: Option<String>, args: ArgSet, carriers: 
         name,
         provider: kind.name,
         probe_type: kind.probe_type,
+        refusal: Refusal::default(),
         func,
         args: Arc::new(args),
         carriers,
@@ -201,6 +202,7 @@ fn tracepoint_target(recorded: &events::Recorded) -> Option<Target> {
         name: format!("tracepoint:{category}:{event}"),
         provider: "tracepoint",
         probe_type: "tracepoint",
+        refusal: Refusal::default(),
         func: None,
         args: Arc::new(ArgSet { args, ..ArgSet::default() }),
         carriers,

@@ -6,6 +6,7 @@ use crate::compile::{Mode, Options};
 use crate::config::{Config, MissingProbes};
 use crate::facts::{ArgNames, ArgSet, Context, Facts, ProbeRequest, Target};
 use crate::types::CTypeId;
+use fathom_codegen::program::Refusal;
 use fathom_syntax::ast::{AttachPoint, Block, Expr, ExprKind, Probe};
 use fathom_syntax::diag::Diagnostic;
 use regex_lite::Regex;
@@ -127,7 +128,14 @@ impl<'a> Attaching<'a> {
 
     fn attach_point(&mut self, ap: &AttachPoint) -> Vec<Target> {
         let Some(request) = self.request(ap) else { return Vec::new() };
-        let resolution = self.facts.resolve(&request);
+        let mut resolution = self.facts.resolve(&request);
+        let refusal = match self.config.missing_probes {
+            MissingProbes::Error if request.parts.iter().any(|p| p.contains('*')) => Refusal::Warn,
+            MissingProbes::Error => Refusal::Error,
+            MissingProbes::Warn => Refusal::Warn,
+            MissingProbes::Ignore => Refusal::Ignore,
+        };
+        resolution.targets.iter_mut().for_each(|t| t.refusal = refusal);
         for w in resolution.warnings {
             self.diags.push(Diagnostic::warning(ap.span, w));
         }

@@ -68,7 +68,12 @@ pub(super) fn plan(probe: &TypedProbe, facts: &dyn Facts) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
     for target in &probe.targets {
         let Some(carrier) = choose(target, &uses, &probe.args, facts) else { continue };
-        let attachment = Attachment { name: target.name.clone(), how: carrier.how.clone(), cookie: 0 };
+        let attachment = Attachment {
+            name: target.name.clone(),
+            how: carrier.how.clone(),
+            cookie: 0,
+            refusal: target.refusal,
+        };
         let number = carrier.select.map(|Select::Syscall { number }| number);
         let shared = plans.iter_mut().find(|p| {
             same_program(&p.carrier, carrier, &uses)

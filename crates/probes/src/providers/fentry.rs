@@ -4,8 +4,9 @@ use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, BtfTarget};
+use fathom_codegen::program::{Attach, BtfTarget, Refusal};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
+use fathom_symbols::btf::BtfType;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -87,12 +88,76 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>, attach: AttachKind) -> Re
         // The modules' types are opened only for what the kernel itself lacks.
         found.extend(facts.btf_modules().into_iter().map(|m| (m, function.to_owned())));
     }
-    let targets: Vec<Target> =
-        found.iter().filter_map(|(m, f)| target(facts, request.provider, attach, m, f)).collect();
-    if targets.is_empty() {
-        return request.no_match();
+    let mut targets: Vec<Target> = Vec::new();
+    let mut refused = None;
+    for (module, function) in &found {
+        match obstacle(facts, module, function, attach) {
+            Some(why) => refused = Some(format!("{}:{function}: {why}", request.provider.name)),
+            None => targets.extend(target(facts, request.provider, attach, module, function)),
+        }
     }
-    Resolution { targets, ..Resolution::default() }
+    match refused {
+        Some(why) if targets.is_empty() => error(why, Some("kprobe may work".into())),
+        None if targets.is_empty() => request.no_match(),
+        _ => Resolution { targets, ..Resolution::default() },
+    }
+}
+
+/// Most arguments that the kernel hands over (`MAX_BPF_FUNC_ARGS` of `include/linux/bpf.h`).
+const ARGS_MAX: usize = 12;
+/// Most bytes of a struct that is an argument by value: two registers.
+const STRUCT_BYTES_MAX: u64 = 16;
+/// Functions that programs themselves need (`btf_id_deny` of `kernel/bpf/verifier.c`).
+static DENIED: &[&str] = &[
+    "__rcu_read_lock",
+    "__rcu_read_unlock",
+    "migrate_disable",
+    "migrate_enable",
+    "preempt_count_add",
+    "preempt_count_sub",
+    "rcu_read_unlock_strict",
+];
+/// Functions that do not return (`noreturn_deny` of `kernel/bpf/verifier.c`).
+static NO_RETURN: &[&str] = &[
+    "__module_put_and_kthread_exit",
+    "__x64_sys_exit",
+    "__x64_sys_exit_group",
+    "do_exit",
+    "do_group_exit",
+    "kthread_complete_and_exit",
+    "kthread_exit",
+    "make_task_dead",
+];
+
+/// Why the kernel would refuse a program on this function, as far as its type tells.
+fn obstacle(facts: &KernelFacts, module: &str, function: &str, attach: AttachKind) -> Option<&'static str> {
+    let at_exit = attach == AttachKind::TRACE_FEXIT;
+    if DENIED.contains(&function) {
+        return Some("the kernel's BPF machinery needs this function itself");
+    }
+    if at_exit && NO_RETURN.contains(&function) {
+        return Some("this function never returns");
+    }
+    let (_, btf) = facts.btf(module)?;
+    let BtfType::Func { proto, .. } = btf.get(facts.function_id(module, function)?).ok()? else {
+        return None;
+    };
+    let BtfType::FuncProto { params, ret } = btf.get(proto).ok()? else { return None };
+    let is_struct = |id| matches!(btf.resolve(id), Ok((_, BtfType::Struct(_) | BtfType::Union(_))));
+    let params: Vec<u32> = params.iter().flatten().map(|p| p.ty).collect();
+    if params.last() == Some(&0) {
+        return Some("functions with a variable number of arguments can't be traced this way");
+    }
+    if params.len() > ARGS_MAX {
+        return Some("it has more arguments than the kernel hands over");
+    }
+    if params.iter().any(|id| is_struct(*id) && btf.size_of(*id).is_ok_and(|n| n > STRUCT_BYTES_MAX)) {
+        return Some("it has an argument that does not fit registers");
+    }
+    if ret != 0 && is_struct(ret) {
+        return Some("it returns a struct");
+    }
+    None
 }
 
 fn target(
@@ -122,6 +187,7 @@ fn target(
         name: format!("{}:{module}:{function}", provider.name),
         provider: provider.name,
         probe_type: provider.probe_type,
+        refusal: Refusal::default(),
         func: Some(function.to_owned()),
         args: Arc::new(ArgSet { ret, ..args }),
         carriers: vec![carrier],

@@ -4,7 +4,7 @@ use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, BtfTarget};
+use fathom_codegen::program::{Attach, BtfTarget, Refusal};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
 use std::sync::Arc;
 
@@ -93,6 +93,7 @@ fn target(facts: &KernelFacts, object: &str, pin: Option<String>, pid: Option<u3
         name: format!("iter:{object}"),
         provider: "iter",
         probe_type: "iter",
+        refusal: Refusal::default(),
         func: None,
         args: Arc::new(ArgSet {
             unavailable: Some("iter probes have ctx instead of args".into()),

@@ -5,7 +5,7 @@ use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::Attach;
+use fathom_codegen::program::{Attach, Refusal};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Facts, Feature, Resolution, Target};
 use std::sync::Arc;
 
@@ -199,6 +199,7 @@ fn target(facts: &KernelFacts, provider: &Provider, site: &Site<'_>, ret: bool, 
         name,
         provider: provider.name,
         probe_type: provider.probe_type,
+        refusal: Refusal::default(),
         func: (!function.is_empty()).then(|| function.to_owned()),
         args: Arc::new(ArgSet {
             unavailable: Some(format!(

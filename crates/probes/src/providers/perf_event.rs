@@ -4,7 +4,7 @@ use super::timer::parse_number;
 use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use fathom_bpf::kinds::ProgKind;
-use fathom_codegen::program::{Attach, PerfCpus};
+use fathom_codegen::program::{Attach, PerfCpus, Refusal};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
 use std::sync::Arc;
 
@@ -133,6 +133,7 @@ fn resolve(request: &Request<'_>, events: &[Event], event_type: u32) -> Resoluti
             name: format!("{}:{}", provider.name, request.target()),
             provider: provider.name,
             probe_type: provider.probe_type,
+            refusal: Refusal::default(),
             func: None,
             args: Arc::new(ArgSet {
                 unavailable: Some(format!("{} probes have no arguments", provider.name)),

@@ -4,7 +4,7 @@ use crate::facts::KernelFacts;
 use crate::provider::{Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, BtfTarget};
+use fathom_codegen::program::{Attach, BtfTarget, Refusal};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
 use std::sync::Arc;
 
@@ -102,6 +102,7 @@ fn target(event: &str, btf: Option<BtfTarget>, args: ArgSet) -> Target {
         name: format!("rawtracepoint:{module}:{event}"),
         provider: "rawtracepoint",
         probe_type: "rawtracepoint",
+        refusal: Refusal::default(),
         func: None,
         args: Arc::new(args),
         carriers,

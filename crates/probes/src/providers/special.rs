@@ -4,7 +4,7 @@
 use crate::facts::KernelFacts;
 use crate::provider::{Provider, Request, Side};
 use fathom_bpf::kinds::ProgKind;
-use fathom_codegen::program::{Attach, RunWhen};
+use fathom_codegen::program::{Attach, Refusal, RunWhen};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
 use std::sync::Arc;
 
@@ -92,6 +92,7 @@ fn one(request: &Request<'_>, name: String, when: RunWhen) -> Resolution {
             name,
             provider: provider.name,
             probe_type: provider.probe_type,
+            refusal: Refusal::default(),
             func: None,
             args: Arc::new(args),
             carriers: vec![carrier],

@@ -11,7 +11,7 @@ use crate::facts::KernelFacts;
 use crate::provider::{Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, BtfTarget};
+use fathom_codegen::program::{Attach, BtfTarget, Refusal};
 use fathom_lang::facts::{Arg, ArgSet, ArgType, Carrier, Context, Resolution, Select, SyscallArg, Target};
 use fathom_symbols::syscalls;
 use fathom_symbols::tp_format::{Field, FieldPlace, TpFormat};
@@ -152,6 +152,7 @@ fn target(facts: &KernelFacts, request: &Request<'_>, category: &str, event: &st
         name: format!("tracepoint:{category}:{event}"),
         provider: "tracepoint",
         probe_type: "tracepoint",
+        refusal: Refusal::default(),
         func: None,
         args: Arc::new(ArgSet { args, ..ArgSet::default() }),
         carriers,

@@ -6,7 +6,7 @@ use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, UprobeSite};
+use fathom_codegen::program::{Attach, Refusal, UprobeSite};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Facts, Feature, Resolution, Target};
 use fathom_symbols::demangle;
 use fathom_symbols::dwarf::DebugInfo;
@@ -331,6 +331,7 @@ impl File<'_> {
             name: format!("{}:{path}{separator}{}", provider.name, site.name),
             provider: provider.name,
             probe_type: provider.probe_type,
+            refusal: Refusal::default(),
             args: Arc::new(self.args(&site, infos)),
             carriers: self.carriers(&path, site.offset),
             func: site.func,

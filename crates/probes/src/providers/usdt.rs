@@ -4,7 +4,7 @@ use crate::facts::KernelFacts;
 use crate::provider::{error, Listing, Provider, Request, Side};
 use crate::wildcard;
 use fathom_bpf::kinds::{AttachKind, ProgKind};
-use fathom_codegen::program::{Attach, UprobeSite};
+use fathom_codegen::program::{Attach, Refusal, UprobeSite};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Facts, Feature, Resolution, Target, UsdtArg, UsdtPlace};
 use fathom_symbols::elf::{Elf, UsdtProbe};
 use fathom_symbols::usdt::{self, Place};
@@ -190,6 +190,7 @@ fn target(
         name: format!("usdt:{shown}:{}:{}", probe.provider, probe.name),
         provider: "usdt",
         probe_type: "usdt",
+        refusal: Refusal::default(),
         func: Some(probe.name.to_owned()),
         args: Arc::new(ArgSet {
             unavailable: Some("usdt probes have arg0, arg1 ... instead of named arguments".into()),

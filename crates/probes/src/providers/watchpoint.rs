@@ -5,7 +5,7 @@ use crate::attach::HW_BREAKPOINT_X;
 use crate::facts::KernelFacts;
 use crate::provider::{error, Provider, Request, Side};
 use fathom_bpf::kinds::ProgKind;
-use fathom_codegen::program::Attach;
+use fathom_codegen::program::{Attach, Refusal};
 use fathom_lang::facts::{ArgSet, Carrier, Context, Resolution, Target};
 use std::sync::Arc;
 
@@ -73,6 +73,7 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
             name,
             provider: "watchpoint",
             probe_type: "watchpoint",
+            refusal: Refusal::default(),
             func: None,
             args: Arc::new(ArgSet {
                 unavailable: Some("watchpoint probes have no arguments".into()),

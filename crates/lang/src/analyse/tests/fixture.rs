@@ -4,7 +4,7 @@ use crate::facts::*;
 use crate::types::*;
 use fathom_bpf::kinds::ProgKind;
 use fathom_codegen::layout::EnumTable;
-use fathom_codegen::program::{Attach, RunWhen};
+use fathom_codegen::program::{Attach, Refusal, RunWhen};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -147,6 +147,7 @@ impl Fixture {
             name: name.into(),
             provider,
             probe_type: provider,
+            refusal: Refusal::default(),
             func: None,
             args: Arc::new(args),
             carriers: vec![carrier],
