@@ -104,6 +104,17 @@ impl Lower<'_> {
             },
             Some(VarPlace::Slot(slot)) => Ok(self.slot_place(slot)),
             Some(VarPlace::Scratch(at)) => Ok(self.scratch_place(at)),
+            None => {
+                // Declared within the body of a loop over a map: it lives in the callback's own memory.
+                let size = super::scratch::round_up(self.size_of(&self.var_type(id)));
+                let slot = if size <= self.func_stack_limit() { self.permanent_slot(size) } else { None };
+                let place = match slot {
+                    Some(slot) => VarPlace::Slot(slot),
+                    None => VarPlace::Scratch(self.reserve_scratch(size)),
+                };
+                self.func.vars.insert(id, place);
+                self.var_place(id, span)
+            }
             _ => Err(LowerError::new(span, "This variable does not live in memory")),
         }
     }
