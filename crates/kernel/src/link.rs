@@ -271,7 +271,9 @@ impl Link {
 
     /// Pins the link at a path of a bpf file system: whoever opens a pinned iterator runs it.
     pub fn pin(&self, path: &Path) -> Result<()> {
-        let Some(link) = &self.fd else { return Err(Error::new("pin link", self.object.clone(), libc::EBADF)) };
+        let Some(link) = &self.fd else {
+            return Err(Error::new("pin link", self.object.clone(), libc::EBADF));
+        };
         objects::pin("pin link", link.as_fd(), path)
     }
 

@@ -445,7 +445,9 @@ fn open_error(spec: &EventSpec, errno: i32, pid: i32) -> Error {
         libc::ESRCH => error.with_hint(format!("no process {pid}")),
         libc::EMFILE => error,
         libc::EILSEQ => error.with_hint("no instruction begins at this offset"),
-        libc::EADDRNOTAVAIL => error.with_hint("several functions have this name; give the module, or an address"),
+        libc::EADDRNOTAVAIL => {
+            error.with_hint("several functions have this name; give the module, or an address")
+        }
         libc::EINVAL if spec.text.is_some() => {
             error.with_hint("the place is no instruction boundary, or this kernel may not probe it")
         }
