@@ -166,7 +166,7 @@ fn files_are_short() {
 #[test]
 fn no_machine_is_named() {
     let Some(files) = tracked() else {
-        println!("skipped: not a git checkout");
+        eprintln!("skipped: not a git checkout");
         return;
     };
     for name in files.iter().filter(|f| !FORBIDDEN_EXEMPT.contains(&f.as_str())) {
