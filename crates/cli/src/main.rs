@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod exit;
 mod output;
+mod patient;
 mod words;
 
 use std::process::ExitCode;

@@ -116,13 +116,23 @@ impl PerfRing {
 
     /// Hands out all records that are complete now.
     pub fn consume_raw(&mut self, sink: &mut dyn FnMut(RawRecord<'_>)) -> usize {
+        self.consume_raw_while(&mut |record| {
+            sink(record);
+            true
+        })
+    }
+
+    /// As [`PerfRing::consume_raw`], but stops behind the first record for which `sink` returns false.
+    pub fn consume_raw_while(&mut self, sink: &mut dyn FnMut(RawRecord<'_>) -> bool) -> usize {
         let head = self.map.load_u64(DATA_HEAD, Ordering::Acquire).unwrap_or(0);
         let mut tail = self.map.load_u64(DATA_TAIL, Ordering::Relaxed).unwrap_or(0);
         let memory = Mapped { map: &self.map, start: self.page };
         let mut count = 0;
-        while let Some(len) = fetch(&memory, self.size, tail, head, &mut self.scratch) {
+        let mut goes_on = true;
+        while goes_on {
+            let Some(len) = fetch(&memory, self.size, tail, head, &mut self.scratch) else { break };
             if let Some(record) = self.scratch.get(..len).and_then(split) {
-                sink(record);
+                goes_on = sink(record);
                 count += 1;
             }
             tail = tail.wrapping_add(len as u64);
@@ -178,20 +188,31 @@ impl PerfBuffers {
 }
 
 impl RecordSource for PerfBuffers {
-    fn consume(&mut self, sink: &mut dyn FnMut(&[u8])) -> usize {
+    fn consume_while(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> usize {
         let mut count = 0;
+        let mut goes_on = true;
         let lost = &mut self.lost;
         for ring in &mut self.rings {
-            ring.consume_raw(&mut |record| match record.kind {
-                RECORD_SAMPLE => {
-                    if let Some(bytes) = raw_sample(record.body) {
-                        sink(bytes);
-                        count += 1;
+            if !goes_on {
+                break;
+            }
+            ring.consume_raw_while(&mut |record| {
+                match record.kind {
+                    RECORD_SAMPLE => {
+                        if let Some(bytes) = raw_sample(record.body) {
+                            goes_on = sink(bytes);
+                            count += 1;
+                        }
                     }
+                    RECORD_LOST => *lost += lost_count(record.body),
+                    _ => {}
                 }
-                RECORD_LOST => *lost += lost_count(record.body),
-                _ => {}
+                goes_on
             });
+        }
+        // The next call begins with the ring behind, so that none waits for ever.
+        if let (false, 1..) = (goes_on, self.rings.len()) {
+            self.rings.rotate_left(1);
         }
         count
     }

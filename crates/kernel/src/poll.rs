@@ -81,6 +81,16 @@ impl PollSet {
     }
 }
 
+/// Waits until something can be written to a descriptor, or for the timeout; false then. A descriptor that is broken counts as writable:
+/// writing tells what is wrong.
+pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Duration) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let ms = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: one live entry.
+    let n = unsafe { libc::poll(&mut entry, 1, ms) };
+    n > 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

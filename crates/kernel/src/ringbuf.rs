@@ -13,7 +13,15 @@ use crate::sys::mmap::{page_size, Mmap};
 pub trait RecordSource {
     /// Hands every record that is complete now to `sink` and frees its space. Returns the number of records. Never
     /// waits and never reads more than one ring's size, so that other work gets its turn.
-    fn consume(&mut self, sink: &mut dyn FnMut(&[u8])) -> usize;
+    fn consume(&mut self, sink: &mut dyn FnMut(&[u8])) -> usize {
+        self.consume_while(&mut |record| {
+            sink(record);
+            true
+        })
+    }
+
+    /// As [`RecordSource::consume`], but stops behind the first record for which `sink` returns false.
+    fn consume_while(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> usize;
 
     /// Records that the kernel threw away because a buffer was full, as far as it tells (ring buffers don't: there the
     /// program sees the failure and counts).
@@ -51,17 +59,18 @@ struct Walk {
 }
 
 /// Hands out the records between two positions of a ring of `mask + 1` bytes; `freed` is called with each new consumer
-/// position. Stops at a busy record, and at anything that cannot be a record.
+/// position. Stops at a busy record, at anything that cannot be a record, and when `sink` returns false.
 fn walk(
     memory: &impl RingMemory,
     mask: u64,
     mut consumer: u64,
     producer: u64,
-    sink: &mut dyn FnMut(&[u8]),
+    sink: &mut dyn FnMut(&[u8]) -> bool,
     mut freed: impl FnMut(u64),
 ) -> Walk {
     let mut records = 0;
-    while consumer < producer {
+    let mut goes_on = true;
+    while goes_on && consumer < producer {
         let offset = (consumer & mask) as usize;
         let Some(header) = memory.header(offset) else { break };
         if header & BUSY != 0 {
@@ -74,7 +83,7 @@ fn walk(
         }
         if header & DISCARD == 0 {
             let Some(bytes) = memory.record(offset + HEADER_BYTES as usize, len as usize) else { break };
-            sink(bytes);
+            goes_on = sink(bytes);
             records += 1;
         }
         consumer = next;
@@ -153,7 +162,7 @@ impl RingBuf {
 }
 
 impl RecordSource for RingBuf {
-    fn consume(&mut self, sink: &mut dyn FnMut(&[u8])) -> usize {
+    fn consume_while(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> usize {
         let (consumer, producer) = self.positions();
         let memory = Data { map: &self.data, start: self.page };
         // Freeing space record by record bounces the cache line with the writers; a quarter of the ring is soon enough.
@@ -233,10 +242,20 @@ mod tests {
         let mut got = Vec::new();
         let mut last = consumer;
         let mask = ring.size as u64 - 1;
-        let done = walk(ring, mask, consumer, producer, &mut |b| got.push(b.to_vec()), |p| {
-            assert!(p > last);
-            last = p;
-        });
+        let done = walk(
+            ring,
+            mask,
+            consumer,
+            producer,
+            &mut |b| {
+                got.push(b.to_vec());
+                true
+            },
+            |p| {
+                assert!(p > last);
+                last = p;
+            },
+        );
         assert_eq!(last, done.consumer);
         (done, got)
     }

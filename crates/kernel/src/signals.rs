@@ -134,6 +134,17 @@ impl Drop for Signals {
     }
 }
 
+/// Whether one of the signals has arrived and is blocked, waiting to be taken. sigpending(2).
+pub fn is_pending(numbers: &[i32]) -> bool {
+    let mut set = empty_set();
+    // SAFETY: the set lives for the call.
+    if unsafe { libc::sigpending(&mut set) } != 0 {
+        return false;
+    }
+    // SAFETY: `set` was filled above; an invalid number gives -1.
+    numbers.iter().any(|n| unsafe { libc::sigismember(&set, *n) } == 1)
+}
+
 pub(crate) fn empty_set() -> libc::sigset_t {
     // SAFETY: sigset_t is integers only; zeros are valid and sigemptyset sets them properly.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -160,9 +171,10 @@ mod tests {
     #[test]
     fn a_blocked_signal_arrives_as_input() {
         let signals = Signals::open(&[libc::SIGUSR2]).unwrap();
-        assert_eq!(signals.next(), None);
+        assert_eq!((signals.next(), is_pending(&[libc::SIGUSR2])), (None, false));
         // SAFETY: the signal is blocked in this thread, where `tgkill` sends it.
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), libc::SIGUSR2) };
+        assert!(is_pending(&[libc::SIGINT, libc::SIGUSR2]) && !is_pending(&[libc::SIGINT]));
         let got = signals.next().unwrap();
         assert_eq!((got.number, got.sender_pid), (libc::SIGUSR2, std::process::id()));
     }

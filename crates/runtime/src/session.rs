@@ -40,6 +40,12 @@ const WAIT_MAX: Duration = Duration::from_millis(32);
 const LOSS_INTERVAL: Duration = Duration::from_secs(1);
 /// Pages of each CPU's perf buffer, where the kernel has no ring buffer.
 const PERF_PAGES: usize = 256;
+/// How long records are handled before signals get their turn.
+const SLICE: Duration = Duration::from_millis(20);
+/// How long what is left in the ring may take after a signal, when records were lost anyway: the tracer cannot keep up, and the user waits.
+const REST_WHEN_LOSING: Duration = Duration::from_millis(50);
+/// How long it may take otherwise.
+const REST_MAX: Duration = Duration::from_secs(1);
 const SIGINT: i32 = 2;
 const SIGUSR1: i32 = 10;
 const SIGTERM: i32 = 15;
@@ -94,6 +100,8 @@ impl<'a> Session<'a> {
             left_out: None,
             left_out_count: 0,
             lost_reported: 0,
+            dropped: 0,
+            interrupted: None,
             print_failed: None,
         };
         let code = run.live(&mut self.child, &signals, out)?;
@@ -144,6 +152,14 @@ fn open_ring(program: &Program, facts: &KernelFacts, loaded: &Loaded) -> Result<
     Ok(Some(Box::new(PerfBuffers::open(map, &cpus, PERF_PAGES)?)))
 }
 
+/// What came of a look into the ring.
+#[derive(Clone, Copy, Default)]
+struct Drained {
+    records: usize,
+    /// The time was over before the records.
+    is_cut: bool,
+}
+
 /// A session between loading and its end.
 pub(crate) struct Running<'a, 'd> {
     pub(crate) program: &'a Program,
@@ -168,6 +184,10 @@ pub(crate) struct Running<'a, 'd> {
     /// Attachments that the kernel refused.
     left_out_count: usize,
     lost_reported: u64,
+    /// Records that were in the ring at the end and were not handled.
+    dropped: u64,
+    /// When a signal asked for the end.
+    interrupted: Option<Instant>,
     print_failed: Option<Error>,
 }
 
@@ -187,7 +207,7 @@ impl Running<'_, '_> {
         if self.is_stopped {
             self.discard();
         }
-        self.drain(out)?;
+        self.drain_rest(signals, out)?;
         let asked = self.exit.take();
         self.run_units(&RunWhen::End, out)?;
         self.report_losses(out)?;
@@ -391,8 +411,12 @@ impl Running<'_, '_> {
         let mut losses_seen = Instant::now();
         while self.exit.is_none() {
             poll.wait(Some(wait))?;
-            let records = self.drain(out)?;
-            wait = if records > 0 { WAIT_MIN } else { (wait * 2).min(WAIT_MAX) };
+            let drained = self.drain_for(SLICE, out)?;
+            wait = match drained {
+                Drained { is_cut: true, .. } => Duration::ZERO,
+                Drained { records: 0, .. } => (wait * 2).clamp(WAIT_MIN, WAIT_MAX),
+                _ => WAIT_MIN,
+            };
             if poll.is_ready(signal_slot) {
                 self.take_signals(signals, out)?;
             }
@@ -427,6 +451,23 @@ impl Running<'_, '_> {
                     tell(format_args!("ended by {}", signals::name(arrived.number)));
                 }
                 self.exit = Some(self.exit.unwrap_or(0));
+                self.interrupted = Some(Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what was in the ring when everything was detached. Where that takes too long after a signal, or another signal comes, the rest
+    /// counts as lost.
+    fn drain_rest(&mut self, signals: &Signals, out: &mut dyn Output) -> Result<()> {
+        while self.drain_for(SLICE, out)?.is_cut {
+            let Some(since) = self.interrupted else { continue };
+            let again = std::iter::from_fn(|| signals.next()).any(|s| s.number != SIGUSR1);
+            let limit = if self.lost() > 0 { REST_WHEN_LOSING } else { REST_MAX };
+            if again || since.elapsed() > limit {
+                let rest = self.ring.as_mut().map_or(0, |ring| ring.consume(&mut |_| {}));
+                self.dropped = self.dropped.saturating_add(rest as u64);
+                break;
             }
         }
         Ok(())
@@ -434,16 +475,24 @@ impl Running<'_, '_> {
 
     /// Prints all records that are in the ring. Records behind an exit are dropped. Returns how many there were.
     pub(crate) fn drain(&mut self, out: &mut dyn Output) -> Result<usize> {
+        self.drain_for(Duration::MAX, out).map(|d| d.records)
+    }
+
+    /// Prints records that are in the ring, for about this long.
+    fn drain_for(&mut self, time: Duration, out: &mut dyn Output) -> Result<Drained> {
         self.names.follow();
-        let Some(ring) = &mut self.ring else { return Ok(0) };
+        let started = Instant::now();
+        let mut drained = Drained::default();
+        let Some(ring) = &mut self.ring else { return Ok(drained) };
         let (actions, exit, failed, links) =
             (&mut self.actions, &mut self.exit, &mut self.print_failed, &mut self.links);
         let stopped = &mut self.is_stopped;
         let flush_each = self.options.buffering == Buffering::None;
         let keeps_all = exit.is_some() || self.is_walking;
-        let count = ring.consume(&mut |record| {
+        let mut is_cut = false;
+        drained.records = ring.consume_while(&mut |record| {
             if failed.is_some() || (exit.is_some() && !keeps_all) {
-                return;
+                return true;
             }
             match actions.handle(record, out) {
                 Ok(Flow::Continue) => {}
@@ -456,14 +505,17 @@ impl Running<'_, '_> {
                     *failed = Some(Error::Output(e));
                 }
             }
+            is_cut = started.elapsed() > time;
+            !is_cut
         });
+        drained.is_cut = is_cut;
         if let Some(e) = self.print_failed.take() {
             return Err(e);
         }
-        if count > 0 && self.options.buffering != Buffering::Full {
+        if drained.records > 0 && self.options.buffering != Buffering::Full {
             out.flush()?;
         }
-        Ok(count)
+        Ok(drained)
     }
 
     /// Drops all records that are in the ring.
@@ -475,7 +527,7 @@ impl Running<'_, '_> {
 
     /// Tells of records that found the ring full since the last time.
     fn report_losses(&mut self, out: &mut dyn Output) -> Result<()> {
-        let lost = self.lost().saturating_add(self.ring.as_ref().map_or(0, |r| r.lost()));
+        let lost = self.lost().saturating_add(self.dropped);
         let new = lost.saturating_sub(self.lost_reported);
         if new > 0 {
             self.lost_reported = lost;
@@ -487,7 +539,7 @@ impl Running<'_, '_> {
 
     /// Sum of all counters of lost records.
     fn lost(&self) -> u64 {
-        let mut sum = 0u64;
+        let mut sum = self.ring.as_ref().map_or(0, |r| r.lost());
         for (def, map) in self.program.maps.iter().zip(&self.loaded.maps) {
             let MapRole::Counters(slots) = &def.role else { continue };
             for (index, slot) in slots.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::{color, kernel_facts, read_script};
 use crate::args::TraceOptions;
+use crate::patient::Patient;
 use crate::{exit, output, words};
 use fathom_codegen::compile::Trace;
 use fathom_codegen::ir::Func;
@@ -90,7 +91,7 @@ fn session(
     child: Option<Child>,
 ) -> Result<u8, Failure> {
     let sink: Box<dyn Write> = match &options.output {
-        None => Box::new(std::io::stdout()),
+        None => Patient::stdout(),
         Some(path) => Box::new(
             std::fs::File::create(path)
                 .map_err(|e| usage(format!("ERROR: cannot write {}: {e}", path.display())))?,

@@ -33,7 +33,7 @@ pub fn fathom(args: &[&str]) -> Command {
 /// Runs to the end; an error when that takes longer than `limit`.
 pub fn finish(command: &mut Command, limit: Duration) -> Result<Output, String> {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
-    let mut tracer = Tracer::adopt(child);
+    let mut tracer = Tracer::from(child);
     if !tracer.wait(limit) {
         tracer.signal("KILL");
         return Err(format!("still running after {limit:?}"));
@@ -60,7 +60,7 @@ impl Tracer {
     /// Starts a tracer with these arguments and goes on.
     pub fn spawn(args: &[&str]) -> Tracer {
         let child = fathom(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Tracer::adopt(child)
+        Tracer::from(child)
     }
 
     /// Starts a tracer and waits until its probes are attached.
@@ -79,12 +79,6 @@ impl Tracer {
             panic!("the tracer ended early: {}", String::from_utf8_lossy(&output.stderr));
         }
         tracer
-    }
-
-    fn adopt(mut child: Child) -> Tracer {
-        let out = child.stdout.take().map(|o: ChildStdout| reader(o));
-        let err = child.stderr.take().map(|e: ChildStderr| reader(e));
-        Tracer { child, out, err }
     }
 
     /// Process id.
@@ -115,6 +109,14 @@ impl Tracer {
         let status = self.child.wait().unwrap();
         let take = |h: &mut Option<JoinHandle<Vec<u8>>>| h.take().map_or(Vec::new(), |h| h.join().unwrap());
         Output { status, stdout: take(&mut self.out), stderr: take(&mut self.err) }
+    }
+}
+
+impl From<Child> for Tracer {
+    fn from(mut child: Child) -> Tracer {
+        let out = child.stdout.take().map(|o: ChildStdout| reader(o));
+        let err = child.stderr.take().map(|e: ChildStderr| reader(e));
+        Tracer { child, out, err }
     }
 }
 
