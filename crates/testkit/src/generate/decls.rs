@@ -5,8 +5,7 @@ use super::scope::{Callable, Content, MapVar, StructVar, Var};
 use super::Gen;
 
 /// Integer types as scripts name them.
-pub(super) const INTS: [&str; 8] =
-    ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"];
+pub(super) const INTS: [&str; 8] = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"];
 /// Names of macro parameters that hold expressions.
 const PARAMS: [&str; 3] = ["x", "y", "z"];
 
@@ -58,7 +57,8 @@ impl Gen {
         let ty = self.rng.pick(&["uint8_t", "int16_t", "uint32_t", "int64_t", "uint64_t", "char", "int"]);
         match self.rng.below(8) {
             0 | 1 => {
-                let (ty, most) = self.rng.pick(&[("uint32_t", 31), ("uint64_t", 50), ("int", 31), ("uint8_t", 7)]);
+                let (ty, most) =
+                    self.rng.pick(&[("uint32_t", 31), ("uint64_t", 50), ("int", 31), ("uint8_t", 7)]);
                 let bits = self.rng.between(1, most);
                 text.push_str(&format!("{ty} {name}:{bits}; "));
                 s.members.push((name, Ty::Int));
@@ -71,7 +71,12 @@ impl Gen {
                 s.room += 16;
             }
             3 => {
-                let (ty, size, signed) = self.rng.pick(&[("uint8_t", 1, false), ("int16_t", 2, true), ("uint32_t", 4, false), ("int64_t", 8, true)]);
+                let (ty, size, signed) = self.rng.pick(&[
+                    ("uint8_t", 1, false),
+                    ("int16_t", 2, true),
+                    ("uint32_t", 4, false),
+                    ("int64_t", 8, true),
+                ]);
                 let count = self.rng.between(1, 4);
                 text.push_str(&format!("{ty} {name}[{count}]; "));
                 s.members.push((name.clone(), Ty::Array { size, signed, count }));
@@ -155,10 +160,8 @@ impl Gen {
         let name = self.scope.fresh("m");
         self.parameter("k", true);
         let a = self.int(2);
-        let body = vec![
-            Node::of(Ty::Stmt, "@m[k] = {};", vec![a]),
-            Node::leaf(Ty::Int, false, "(@m[k] + 1)"),
-        ];
+        let body =
+            vec![Node::of(Ty::Stmt, "@m[k] = {};", vec![a]), Node::leaf(Ty::Int, false, "(@m[k] + 1)")];
         let node = Node::leaf(Ty::Stmt, false, format!("macro {name}(@m, k) ")).block(body);
         (node, Callable { name, params: vec!['@', 'e'] })
     }
@@ -192,9 +195,16 @@ impl Gen {
             let key = self.rng.one_in(2).then(|| self.key_type());
             let content = match self.rng.below(10) {
                 0..=5 => Content::Plain(self.value_type(1)),
-                6 | 7 => Content::Number(self.rng.pick(&["count()", "sum({})", "min({})", "max({})", "avg({})"])),
+                6 | 7 => {
+                    Content::Number(self.rng.pick(&["count()", "sum({})", "min({})", "max({})", "avg({})"]))
+                }
                 8 => Content::Graph(self.rng.pick(&["stats({})"])),
-                _ => Content::Graph(self.rng.pick(&["hist({})", "hist({}, 2)", "lhist({}, 0, 100, 10)", "lhist({}, -50, 1000, 300)"])),
+                _ => Content::Graph(self.rng.pick(&[
+                    "hist({})",
+                    "hist({}, 2)",
+                    "lhist({}, 0, 100, 10)",
+                    "lhist({}, -50, 1000, 300)",
+                ])),
             };
             self.scope.maps.push(MapVar { name, key, content });
         }
@@ -230,11 +240,19 @@ impl Gen {
             10 if depth > 0 => {
                 let names = ["a", "b", "c"];
                 let count = self.rng.between(1, 3) as usize;
-                Ty::Record(names.iter().take(count).map(|n| ((*n).to_owned(), self.value_type(depth - 1))).collect())
+                Ty::Record(
+                    names.iter().take(count).map(|n| ((*n).to_owned(), self.value_type(depth - 1))).collect(),
+                )
             }
             11 => {
-                let (size, signed, count) =
-                    self.rng.pick(&[(1, false, 4), (2, true, 4), (4, false, 2), (1, true, 8), (8, false, 1), (2, false, 1)]);
+                let (size, signed, count) = self.rng.pick(&[
+                    (1, false, 4),
+                    (2, true, 4),
+                    (4, false, 2),
+                    (1, true, 8),
+                    (8, false, 1),
+                    (2, false, 1),
+                ]);
                 Ty::Array { size, signed, count }
             }
             _ => Ty::Int,

@@ -7,16 +7,72 @@ use super::Gen;
 
 /// Integers as scripts may write them.
 const NUMBERS: &[&str] = &[
-    "0", "1", "2", "3", "7", "8", "10", "31", "32", "63", "64", "100", "127", "128", "255", "256", "1000", "32767",
-    "32768", "65535", "65536", "0x7fffffff", "2147483648", "4294967295", "4294967296", "1e6", "1_000_000", "0777", "5ms",
-    "0x8000", "9223372036854775807", "9223372036854775808", "18446744073709551615", "5u", "7l", "200ull", "(-1)", "(-2)",
-    "(-5)", "(-128)", "(-129)", "(-32768)", "(-2147483648)", "(-2147483649)", "(-9223372036854775808)",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "8",
+    "10",
+    "31",
+    "32",
+    "63",
+    "64",
+    "100",
+    "127",
+    "128",
+    "255",
+    "256",
+    "1000",
+    "32767",
+    "32768",
+    "65535",
+    "65536",
+    "0x7fffffff",
+    "2147483648",
+    "4294967295",
+    "4294967296",
+    "1e6",
+    "1_000_000",
+    "0777",
+    "5ms",
+    "0x8000",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "5u",
+    "7l",
+    "200ull",
+    "(-1)",
+    "(-2)",
+    "(-5)",
+    "(-128)",
+    "(-129)",
+    "(-32768)",
+    "(-2147483648)",
+    "(-2147483649)",
+    "(-9223372036854775808)",
 ];
 const SMALL: &[&str] = &["0", "1", "2", "3", "4", "5", "7", "9", "15", "16", "(-1)", "(-3)", "(-8)"];
-const DIVISORS: &[&str] = &["1", "2", "3", "5", "7", "8", "10", "16", "100", "255", "1000", "(-1)", "(-2)", "(-7)"];
+const DIVISORS: &[&str] =
+    &["1", "2", "3", "5", "7", "8", "10", "16", "100", "255", "1000", "(-1)", "(-2)", "(-7)"];
 const WORDS: &[&str] = &[
-    "", "a", "b", "ab", "abc", "abd", "hello", "hello world", "x", "0123456789", "the quick brown fox", "a\\tb", "q\\\"q",
-    "back\\\\slash", "\\x41\\x7e", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "",
+    "a",
+    "b",
+    "ab",
+    "abc",
+    "abd",
+    "hello",
+    "hello world",
+    "x",
+    "0123456789",
+    "the quick brown fox",
+    "a\\tb",
+    "q\\\"q",
+    "back\\\\slash",
+    "\\x41\\x7e",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 ];
 
 impl Gen {
@@ -175,7 +231,8 @@ impl Gen {
             }
             4 => match self.readable(|v| v.ty == Ty::Str) {
                 Some(var) => {
-                    let index = if self.rng.one_in(2) { self.changing_int() } else { Node::leaf(Ty::Int, true, "0") };
+                    let index =
+                        if self.rng.one_in(2) { self.changing_int() } else { Node::leaf(Ty::Int, true, "0") };
                     Node::of(Ty::Int, &format!("{}[{{}}]", var.name), vec![index]).dynamic()
                 }
                 None => Node::of(Ty::Int, "(int64)strcap({})", vec![s]),
@@ -203,7 +260,9 @@ impl Gen {
             }
         };
         if self.rng.one_in(4) {
-            if let Some(map) = self.readable_map(|m| matches!(&m.content, Content::Plain(t) if !members(t).is_empty())) {
+            if let Some(map) =
+                self.readable_map(|m| matches!(&m.content, Content::Plain(t) if !members(t).is_empty()))
+            {
                 let Content::Plain(ty) = &map.content else { return None };
                 let member = self.rng.pick(&members(ty));
                 let element = self.element(&map, ty.clone(), 1);
@@ -263,13 +322,18 @@ impl Gen {
             args.push(match kind {
                 '$' => Node::leaf(Ty::Stmt, false, self.plain_variable()?.name),
                 '@' => {
-                    let map = self.readable_map(|m| m.key == Some(Ty::Int) && m.content == Content::Plain(Ty::Int))?;
+                    let map = self
+                        .readable_map(|m| m.key == Some(Ty::Int) && m.content == Content::Plain(Ty::Int))?;
                     Node::leaf(Ty::Stmt, false, map.name)
                 }
                 // What is substituted must not become known when compiling: it may be a divisor.
                 _ => {
                     let arg = self.int(d.min(1));
-                    if arg.constant { self.changing_int() } else { arg }
+                    if arg.constant {
+                        self.changing_int()
+                    } else {
+                        arg
+                    }
                 }
             });
         }

@@ -11,7 +11,10 @@ const WEIGHT_MAX: u32 = 60;
 const PRINT_WEIGHT_MAX: u32 = 20;
 
 /// Directives of printf for integers, all with 64 bits.
-const INT_FORMATS: &[&str] = &["%lld", "%d", "%llu", "%u", "%llx", "%#llx", "%llo", "%5lld|", "%-8lld|", "%08llx", "%hhd", "%hx", "%c", "%s"];
+const INT_FORMATS: &[&str] = &[
+    "%lld", "%d", "%llu", "%u", "%llx", "%#llx", "%llo", "%5lld|", "%-8lld|", "%08llx", "%hhd", "%hx", "%c",
+    "%s",
+];
 const STR_FORMATS: &[&str] = &["%s", "%10s|", "%-12s|", "%.3s"];
 
 impl Gen {
@@ -81,7 +84,9 @@ impl Gen {
     fn declare(&mut self, d: u32) -> Node {
         let name = self.scope.fresh("$v");
         let ty = match self.rng.below(12) {
-            0 if !self.scope.structs.is_empty() => Ty::Struct(self.rng.below(self.scope.structs.len() as u32) as usize),
+            0 if !self.scope.structs.is_empty() => {
+                Ty::Struct(self.rng.below(self.scope.structs.len() as u32) as usize)
+            }
             1 if !self.scope.enumerators.is_empty() => Ty::Enum,
             _ => self.value_type(2),
         };
@@ -116,7 +121,9 @@ impl Gen {
                 let value = self.int(d);
                 Node::of(Ty::Stmt, &format!("{name} = ({int}){{}};"), vec![value])
             }
-            (Ty::Int, None) if self.rng.one_in(2) => self.compound(Node::leaf(Ty::Stmt, false, name.clone()), d),
+            (Ty::Int, None) if self.rng.one_in(2) => {
+                self.compound(Node::leaf(Ty::Stmt, false, name.clone()), d)
+            }
             (ty, _) => {
                 let value = self.of(&ty.clone(), d);
                 Node::of(Ty::Stmt, &format!("{name} = {{}};"), vec![value])
@@ -175,7 +182,9 @@ impl Gen {
             return self.assign(d);
         }
         let ty = match self.rng.below(8) {
-            0 if !self.scope.structs.is_empty() => Ty::Struct(self.rng.below(self.scope.structs.len() as u32) as usize),
+            0 if !self.scope.structs.is_empty() => {
+                Ty::Struct(self.rng.below(self.scope.structs.len() as u32) as usize)
+            }
             1 if !self.scope.enumerators.is_empty() => Ty::Enum,
             _ => self.value_type(2),
         };
@@ -216,7 +225,8 @@ impl Gen {
             1 => {
                 let cond = self.bool(1);
                 let (second, third) = (self.body(), self.body());
-                let inner = Node::of(Ty::Stmt, "if ({}) ", vec![cond]).block(second).text(" else ").block(third);
+                let inner =
+                    Node::of(Ty::Stmt, "if ({}) ", vec![cond]).block(second).text(" else ").block(third);
                 node = node.text(" else ");
                 node.parts.push(Part::Node(inner));
             }
@@ -358,7 +368,11 @@ impl Gen {
 
     /// A loop over a map of its own with one element.
     fn for_single(&mut self, name: String) -> Node {
-        let map = MapVar { name: self.scope.fresh("@o"), key: Some(self.key_type()), content: Content::Plain(self.value_type(1)) };
+        let map = MapVar {
+            name: self.scope.fresh("@o"),
+            key: Some(self.key_type()),
+            content: Content::Plain(self.value_type(1)),
+        };
         let fill = self.map_update(&map, 1);
         let var = kv(&name, &map);
         let body = self.in_loop(1, Some(var));
@@ -403,20 +417,30 @@ impl Gen {
 
     /// `find(@m, k, $out)`
     fn find_in_map(&mut self) -> Option<Node> {
-        let maps: Vec<MapVar> = self.scope.maps.iter().filter(|m| m.key.is_some() && matches!(m.content, Content::Plain(_))).cloned().collect();
+        let maps: Vec<MapVar> = self
+            .scope
+            .maps
+            .iter()
+            .filter(|m| m.key.is_some() && matches!(m.content, Content::Plain(_)))
+            .cloned()
+            .collect();
         if maps.is_empty() {
             return None;
         }
         let map = self.rng.pick(&maps);
         let Content::Plain(ty) = &map.content else { return None };
-        let vars: Vec<Var> = self.scope.vars().filter(|v| v.ty == *ty && !v.fixed && v.declared.is_none()).cloned().collect();
+        let vars: Vec<Var> =
+            self.scope.vars().filter(|v| v.ty == *ty && !v.fixed && v.declared.is_none()).cloned().collect();
         if vars.is_empty() {
             return None;
         }
         let var = self.rng.pick(&vars);
         let key = self.whole_key(&map);
         let then = self.body();
-        Some(Node::of(Ty::Stmt, &format!("if (find({}, {{}}, {})) ", map.name, var.name), vec![key]).block(then))
+        Some(
+            Node::of(Ty::Stmt, &format!("if (find({}, {{}}, {})) ", map.name, var.name), vec![key])
+                .block(then),
+        )
     }
 }
 
