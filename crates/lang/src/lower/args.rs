@@ -54,9 +54,7 @@ impl Lower<'_> {
                 let offset = *offsets.get(index).ok_or_else(none)?;
                 self.record_field(offset, arg.data_loc, ty, span)
             }
-            Context::Array { trusted } => {
-                Ok(Operand::scalar(self.array_element(index, trusted, ty), ty.clone()))
-            }
+            Context::Array { trusted } => self.array_argument(index, trusted, ty),
             Context::Registers { at_return: false } => match self.probe.args.clone().places.get(index) {
                 Some(place) => self.placed_argument(place, ty, span),
                 None => {
@@ -135,6 +133,36 @@ impl Lower<'_> {
         self.at_address(ctx, at, Space::Kernel, ty, span)
     }
 
+    /// Argument `index` of a context that is an array of u64.
+    fn array_argument(&mut self, index: usize, trusted: bool, ty: &Type) -> Result<Operand, LowerError> {
+        let first = self.array_slot(index);
+        if is_register(ty) {
+            return Ok(Operand::scalar(self.array_element(first, trusted, ty), ty.clone()));
+        }
+        // A struct by value fills one or two elements.
+        let count = self.array_slot(index.saturating_add(1)).saturating_sub(first);
+        let copy = self.alloc(count as u32 * 8)?;
+        for i in 0..count {
+            let value = self.array_element(first.saturating_add(i), false, &Type::U64);
+            let at = copy.at(i as u32 * 8);
+            self.b.store(at.ptr, at.offset, Size::B8, value);
+        }
+        Ok(Operand::memory(copy, ty.clone()))
+    }
+
+    /// The element at which argument `index` begins: structs of more than 8 bytes by value take two.
+    fn array_slot(&self, index: usize) -> usize {
+        let before = self.probe.args.args.iter().take(index).map(|arg| match &arg.ty {
+            crate::facts::ArgType::C(id) => match self.store.type_of(*id, Space::Kernel) {
+                ty @ Type::Struct { .. } => self.store.size_of(&ty).div_ceil(8).clamp(1, 2) as usize,
+                _ => 1,
+            },
+            crate::facts::ArgType::Text { .. } => 1,
+        });
+        let known: usize = before.sum();
+        known.saturating_add(index.saturating_sub(self.probe.args.args.len()))
+    }
+
     /// Element of a context that is an array of u64.
     fn array_element(&mut self, index: usize, trusted: bool, ty: &Type) -> Value {
         let ctx = self.ctx();
@@ -169,10 +197,10 @@ impl Lower<'_> {
                         Some(crate::facts::ArgType::C(id)) => self.store.type_of(*id, Space::Kernel),
                         _ => Type::U64,
                     };
-                    let value = self.array_element(index, true, &ty);
+                    let value = self.array_element(self.array_slot(index), true, &ty);
                     return Ok(self.number(value));
                 }
-                Ok(self.array_element(index, false, &Type::U64))
+                Ok(self.array_element(self.array_slot(index), false, &Type::U64))
             }
             _ => Err(LowerError::new(span, "The builtin argN can't be used with this probe")),
         }
@@ -283,7 +311,9 @@ impl Lower<'_> {
                 let value = self.b.load_invariant(ctx, i32::from(machine::RETURN), Size::B8, false);
                 self.narrow(value, ty)
             }
-            Context::Array { trusted } => self.array_element(self.probe.args.args.len(), trusted, ty),
+            Context::Array { trusted } => {
+                self.array_element(self.array_slot(self.probe.args.args.len()), trusted, ty)
+            }
             Context::SyscallExit { .. } => {
                 let value = self.b.load_invariant(ctx, 8, Size::B8, false);
                 self.narrow(value, ty)

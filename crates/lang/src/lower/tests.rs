@@ -395,6 +395,17 @@ fn records_of_tracepoints_are_read_directly() {
 }
 
 #[test]
+fn structs_by_value_take_two_elements() {
+    let context = Context::Array { trusted: true };
+    let world = World { carrier: Some((ProgKind::TRACING, context, None)), ..World::default() };
+    let text = "tracepoint:sock:setsockopt { @ = args.optlen; @at = args.optval.at; @k = args.optval.is_kernel; @n = arg2; }";
+    let mut machine = Machine::new(text, &world);
+    machine.run(0, &words(&[1, 0x7000, 1, 4]));
+    assert_eq!((machine.word("@", 0), machine.word("@n", 0)), (4, 4));
+    assert_eq!((machine.word("@at", 0), machine.word("@k", 0)), (0x7000, 1));
+}
+
+#[test]
 fn system_calls_share_a_program_that_looks_at_the_number() {
     let context =
         Context::SyscallEnter { args: vec![SyscallArg::Arg(0), SyscallArg::Arg(1), SyscallArg::Arg(3)] };

@@ -95,6 +95,7 @@ impl Fixture {
             "btf_linkage",
             CType::Enum(EnumType { size: 4, signed: false, table: linkage }),
         );
+        f.structure("sockptr", 16, &[("at", ulong, 0, 0), ("is_kernel", uint, 64, 0)]);
         let size_t = f.add(CType::Typedef { name: "size_t".into(), to: ulong });
         f.names.insert((TypeSpace::Plain, "size_t".into()), size_t);
         f
@@ -124,6 +125,14 @@ impl Fixture {
             ],
             "irq:irq_handler_entry" => {
                 vec![Arg { data_loc: true, ..text("name", "char[]", 4, true) }, text("irq", "int", 4, true)]
+            }
+            "sock:setsockopt" => {
+                let by_value = ArgType::C(*self.names.get(&(TypeSpace::Struct, "sockptr".into()))?);
+                vec![
+                    text("level", "int", 4, true),
+                    Arg { name: "optval".into(), ty: by_value, data_loc: false },
+                    text("optlen", "int", 4, true),
+                ]
             }
             "skb:kfree_skb" => vec![text("reason", "enum skb_drop_reason", 4, false)],
             _ => return None,
