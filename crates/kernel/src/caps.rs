@@ -32,6 +32,11 @@ pub static CAPABILITIES: &[Capability] = &[
         bit: 19,
         purpose: "read maps and binaries of other users' processes",
     },
+    Capability {
+        name: "CAP_DAC_READ_SEARCH",
+        bit: 2,
+        purpose: "read tracefs and binaries that only root may read",
+    },
     Capability { name: "CAP_SYSLOG", bit: 34, purpose: "see kernel addresses" },
     Capability { name: "CAP_SYS_RESOURCE", bit: 24, purpose: "raise the locked memory limit (before 5.11)" },
 ];
@@ -95,15 +100,25 @@ impl Privileges {
         self.has("CAP_SYS_ADMIN") || (self.has("CAP_BPF") && self.has("CAP_PERFMON"))
     }
 
+    /// The capabilities without which nothing can be traced.
+    pub fn missing(&self) -> Option<Finding> {
+        if self.can_trace() {
+            return None;
+        }
+        let lacking: Vec<&str> = ["CAP_BPF", "CAP_PERFMON"].into_iter().filter(|c| !self.has(c)).collect();
+        let verb = if lacking.len() == 1 { "is" } else { "are" };
+        Some(Finding {
+            what: format!("{} (or CAP_SYS_ADMIN) {verb} missing", lacking.join(" and ")),
+            remedy: "run as root, e.g. with sudo, or give the program what it needs: \
+                     setcap cap_bpf,cap_perfmon,cap_dac_read_search+ep FILE"
+                .into(),
+        })
+    }
+
     /// Everything that restricts tracing.
     pub fn findings(&self) -> Vec<Finding> {
         let mut out = Vec::new();
-        if !self.can_trace() {
-            out.push(Finding {
-                what: "CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) are missing".into(),
-                remedy: "run as root, e.g. with sudo".into(),
-            });
-        }
+        out.extend(self.missing());
         match self.lockdown {
             Lockdown::None => {}
             Lockdown::Integrity => out.push(Finding {

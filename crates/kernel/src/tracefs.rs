@@ -32,8 +32,15 @@ impl Tracefs {
                 return Ok(Tracefs { dir });
             }
         }
-        let error = Error::other("find tracefs", "", "it is not mounted or not readable");
-        Err(error.with_hint("run as root, or: mount -t tracefs tracefs /sys/kernel/tracing"))
+        Err(match mount_points(&mounts).into_iter().next() {
+            Some(place) => {
+                Error::other("read tracefs", place.clone(), "this user may not").with_hint(format!(
+                "run as root, or with CAP_DAC_READ_SEARCH; or, as root: mount -o remount,mode=755 {place}"
+            ))
+            }
+            None => Error::other("find tracefs", "", "it is not mounted")
+                .with_hint("as root: mount -t tracefs nodev /sys/kernel/tracing"),
+        })
     }
 
     /// Finds it, or mounts it at `/sys/kernel/tracing` (needs root).

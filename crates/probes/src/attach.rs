@@ -119,10 +119,8 @@ fn tracepoint(
     cookie: u64,
 ) -> Result<Vec<Link>> {
     let name = format!("{category}:{event}");
-    let tracefs = facts.tracefs().ok_or_else(|| {
-        Error::other("attach", name.clone(), "tracefs is not mounted")
-            .with_hint("as root: mount -t tracefs nodev /sys/kernel/tracing")
-    })?;
+    let tracefs =
+        facts.find_tracefs().map_err(|why| Error::other("attach", name.clone(), why.to_string()))?;
     let spec = EventSpec::tracepoint(tracefs.event_id(category, event)?, &name);
     // The program runs on all CPUs whichever CPU the event is opened on: the tracepoint calls it before perf looks at the CPU.
     one(PerfEvent::open(&spec, Scope::Cpu(0))?.attach(prog, cookie))

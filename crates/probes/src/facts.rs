@@ -69,7 +69,7 @@ pub struct KernelFacts {
     user_files: RefCell<Vec<PathBuf>>,
     user_names: RefCell<HashMap<(TypeSpace, String), Option<CTypeId>>>,
     raw_tracepoints: RefCell<HashMap<String, Option<u32>>>,
-    tracefs: OnceCell<Option<Tracefs>>,
+    tracefs: OnceCell<Result<Tracefs, fathom_kernel::Error>>,
     features: Features,
     kallsyms: OnceCell<Option<Kallsyms>>,
     functions: OnceCell<Vec<(String, String)>>,
@@ -116,7 +116,12 @@ impl KernelFacts {
 
     /// tracefs, mounted if it can be.
     pub fn tracefs(&self) -> Option<&Tracefs> {
-        self.tracefs.get_or_init(|| Tracefs::find_or_mount(&self.root).ok()).as_ref()
+        self.find_tracefs().ok()
+    }
+
+    /// tracefs, or why there is none: not mounted, or not for this user.
+    pub fn find_tracefs(&self) -> Result<&Tracefs, &fathom_kernel::Error> {
+        self.tracefs.get_or_init(|| Tracefs::find_or_mount(&self.root)).as_ref()
     }
 
     /// Whether the kernel has a performance monitoring unit of this name.

@@ -28,7 +28,14 @@ pub fn run(options: &ListOptions) -> u8 {
             ));
         }
     }
-    output::print(&lines(&list::list(&facts, options.pattern.as_deref(), options.pid, options.verbose)))
+    let found = list::list(&facts, options.pattern.as_deref(), options.pid, options.verbose);
+    let provider = options.pattern.as_deref().and_then(|p| p.split(':').next()).unwrap_or("*");
+    if matches!(provider, "tracepoint" | "t" | "*") {
+        if let Err(why) = facts.find_tracefs() {
+            output::complain(format_args!("WARNING: tracepoints are not listed: {why}"));
+        }
+    }
+    output::print(&lines(&found))
 }
 
 fn lines(lines: &[String]) -> String {

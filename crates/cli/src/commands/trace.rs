@@ -7,7 +7,9 @@ use crate::{exit, output, words};
 use fathom_codegen::compile::Trace;
 use fathom_codegen::ir::Func;
 use fathom_codegen::program::Program;
+use fathom_kernel::caps::{self, Finding, Privileges};
 use fathom_kernel::child::Child;
+use fathom_kernel::Root;
 use fathom_lang::compile::{self, Compilation, Source};
 use fathom_probes::KernelFacts;
 use fathom_report::{JsonOutput, Output, TextOutput};
@@ -74,7 +76,18 @@ fn try_run(options: &TraceOptions) -> Result<u8, Failure> {
     if options.mode == "codegen" || options.mode == "compiler-bench" {
         return Ok(exit::SUCCESS);
     }
+    if let Some(lack) = missing_privileges() {
+        return Err((exit::KERNEL, format!("ERROR: {}; {}", lack.what, lack.remedy)));
+    }
     session(options, program, &facts, child)
+}
+
+/// What this user lacks. Root is not asked for: what root lacks in a container, the kernel tells by name.
+fn missing_privileges() -> Option<Finding> {
+    if caps::is_root() {
+        return None;
+    }
+    Privileges::read(&Root::host()).missing()
 }
 
 /// Forks the command of `-c`; it waits before its exec.

@@ -69,11 +69,9 @@ fn resolve(facts: &KernelFacts, request: &Request<'_>) -> Resolution {
         [category, event] if !category.is_empty() && !event.is_empty() => (category, event),
         _ => return request.malformed("tracepoint probe must have a category and an event"),
     };
-    if facts.tracefs().is_none() {
-        return crate::provider::error(
-            format!("tracepoint:{category}:{event}: tracefs is not mounted, so the kernel's events cannot be read"),
-            Some("as root: mount -t tracefs nodev /sys/kernel/tracing".into()),
-        );
+    if let Err(why) = facts.find_tracefs() {
+        let text = format!("tracepoint:{category}:{event}: {why}");
+        return crate::provider::error(text, None);
     }
     let targets: Vec<Target> =
         events(facts, category, event).iter().filter_map(|(c, e)| target(facts, request, c, e)).collect();
