@@ -11,6 +11,7 @@ use fathom_runtime::Session;
 use std::any::Any;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant};
 
 /// What went wrong with a script that is well-typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,11 +111,18 @@ pub fn check(text: &str, target: &Target<'_>) -> Result<(), Failure> {
     })
 }
 
-/// A smaller script that fails for the same cause, with why.
-pub fn minimised(script: &Script, failure: &Failure, target: &Target<'_>) -> (Script, Failure) {
-    const TRIES: u32 = 1500;
+/// The smallest script that was found in `time` to fail for the same cause, with why.
+pub fn minimised(
+    script: &Script,
+    failure: &Failure,
+    target: &Target<'_>,
+    time: Duration,
+) -> (Script, Failure) {
+    const TRIES: u32 = 5000;
     let class = failure.class();
-    let same = |s: &Script| check(&s.text(), target).is_err_and(|f| f.class() == class);
+    let started = Instant::now();
+    let same =
+        |s: &Script| started.elapsed() < time && check(&s.text(), target).is_err_and(|f| f.class() == class);
     let small = generate::shrink(script, TRIES, same);
     let failure = check(&small.text(), target).err().unwrap_or_else(|| failure.clone());
     (small, failure)
