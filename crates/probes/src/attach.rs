@@ -7,6 +7,7 @@ use fathom_kernel::error::{Error, Result};
 use fathom_kernel::link::{IterTarget, KprobeMulti, KprobeTargets, Link, UprobeMulti};
 use fathom_kernel::perf::{self, EventSpec, PerfEvent, Sampling, Scope};
 use fathom_kernel::prog::Prog;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// `HW_BREAKPOINT_X` of `include/uapi/linux/hw_breakpoint.h`.
@@ -30,12 +31,7 @@ pub fn attach(facts: &KernelFacts, prog: &Prog, attachment: &Attachment) -> Resu
             &KprobeSite { symbol, module: module.as_deref(), offset: *offset, ret: *ret },
             cookie,
         ),
-        Attach::KprobeMulti { symbols, ret, session: _ } => {
-            let (names, cookies): (Vec<String>, Vec<u64>) = symbols.iter().cloned().unzip();
-            let spec =
-                KprobeMulti { targets: KprobeTargets::Symbols(&names), cookies: &cookies, on_return: *ret };
-            one(Link::kprobe_multi(prog, &spec))
-        }
+        Attach::KprobeMulti { symbols, ret, session: _ } => one(kprobe_multi(facts, prog, symbols, *ret)),
         Attach::Uprobe { path, offset, ref_ctr_offset, pid, ret } => {
             let spec = EventSpec::uprobe(facts.root(), Path::new(path), *offset, *ref_ctr_offset, *ret)?;
             let scope = pid.map_or(Scope::Cpu(0), |pid| Scope::Task(pid as i32));
@@ -99,6 +95,32 @@ fn kprobe(facts: &KernelFacts, prog: &Prog, site: &KprobeSite<'_>, cookie: u64) 
             }
         }
         done => one(done),
+    }
+}
+
+/// Attaches to many functions. Names that several functions have are no names to the kernel: then it is told addresses.
+fn kprobe_multi(
+    facts: &KernelFacts,
+    prog: &Prog,
+    symbols: &[(String, u64)],
+    on_return: bool,
+) -> Result<Link> {
+    const ESRCH: i32 = 3;
+    let (names, cookies): (Vec<String>, Vec<u64>) = symbols.iter().cloned().unzip();
+    let spec = KprobeMulti { targets: KprobeTargets::Symbols(&names), cookies: &cookies, on_return };
+    match Link::kprobe_multi(prog, &spec) {
+        Err(e) if e.errno == ESRCH => {
+            // By address, each once: the kernel finds cookies by a search among them.
+            let by_name: HashMap<&str, u64> = symbols.iter().map(|s| (s.0.as_str(), s.1)).collect();
+            let found: BTreeMap<u64, u64> = facts.traceable_addresses(&by_name).into_iter().collect();
+            if found.is_empty() {
+                return Err(e);
+            }
+            let (addresses, cookies): (Vec<u64>, Vec<u64>) = found.into_iter().unzip();
+            let targets = KprobeTargets::Addresses(&addresses);
+            Link::kprobe_multi(prog, &KprobeMulti { targets, cookies: &cookies, on_return })
+        }
+        done => done,
     }
 }
 

@@ -383,11 +383,31 @@ impl KernelFacts {
         same.into_iter().any(|f| module.is_none_or(|m| f.0 == m))
     }
 
+    /// Entry addresses of the functions with these names that the function tracer can trace, each with what goes with its name.
+    pub fn traceable_addresses<T: Copy>(&self, names: &HashMap<&str, T>) -> Vec<(u64, T)> {
+        let text = self.tracefs().and_then(|t| t.read("available_filter_functions_addrs").ok());
+        // Kernels before 6.5 do not list addresses: then all are tried.
+        let traced: Option<HashSet<u64>> = text.map(|text| {
+            let address = |line: &str| u64::from_str_radix(line.split_whitespace().next()?, 16).ok();
+            text.lines().filter_map(address).collect()
+        });
+        // The tracer's place is the first instruction, or stands behind its `endbr64`.
+        let fits = |at: u64| {
+            traced.as_ref().is_none_or(|t| t.contains(&at) || t.contains(&at.wrapping_add(ENDBR_BYTES)))
+        };
+        let symbols = self.kallsyms().into_iter().flat_map(|k| k.iter());
+        let named = symbols.filter_map(|s| Some((s, *names.get(s.name)?)));
+        named.filter(|(s, _)| s.is_text() && fits(s.address)).map(|(s, with)| (s.address, with)).collect()
+    }
+
     /// Directories for `import` and `#include`.
     pub fn include_dirs(&self) -> &[PathBuf] {
         &self.options.include_dirs
     }
 }
+
+/// Bytes of the instruction that marks a place to jump to.
+const ENDBR_BYTES: u64 = 4;
 
 /// Lets the mapping be shared as bytes.
 struct Mapped(KernelBtf);
@@ -415,7 +435,7 @@ fn is_probeable_name(name: &str) -> bool {
         && !name.starts_with("__pfx_")
         && !name.starts_with("__cfi_")
         && !name.starts_with("__SCT__")
-        && !name.contains('.')
+        && !name.ends_with(".cold")
 }
 
 impl Facts for KernelFacts {

@@ -311,7 +311,7 @@ impl Lower<'_> {
                 let value = self.b.load_invariant(ctx, i32::from(machine::RETURN), Size::B8, false);
                 self.narrow(value, ty)
             }
-            Context::Array { trusted } => {
+            Context::Array { trusted } if self.probe.args.ret.is_some() => {
                 self.array_element(self.array_slot(self.probe.args.args.len()), trusted, ty)
             }
             Context::SyscallExit { .. } => {
