@@ -51,6 +51,12 @@ struct Prepared {
     is_plain: bool,
 }
 
+/// `-ENOMEM`.
+const NO_MEMORY: i64 = -12;
+/// Said of an element that the kernel had no memory for.
+const OUT_OF_SPARES: &str =
+    "No memory for a new element at that moment; can't update element. The kernel has a few in store and makes more when interrupts are on";
+
 impl<'a> Actions<'a> {
     /// Parses the formats.
     pub fn new(
@@ -375,7 +381,11 @@ impl<'a> Actions<'a> {
             return Ok(());
         }
         let reason = fathom_kernel::error::errno_text(retcode.unsigned_abs() as i32);
-        let message = if message.is_empty() { reason } else { message.to_owned() };
+        let message = match (message, retcode) {
+            ("", _) => reason,
+            (full, NO_MEMORY) if full.starts_with("Map full") => OUT_OF_SPARES.to_owned(),
+            (message, _) => message.to_owned(),
+        };
         let message = format!("{message}{}", repeats::note(held));
         let location = self.location(action);
         let rendered = notice::render(location, "WARNING", &message, self.options.color);
