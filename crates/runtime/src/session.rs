@@ -41,9 +41,9 @@ const LOSS_INTERVAL: Duration = Duration::from_secs(1);
 /// Pages of each CPU's perf buffer, where the kernel has no ring buffer.
 const PERF_PAGES: usize = 256;
 /// How long records are handled before signals get their turn.
-const SLICE: Duration = Duration::from_millis(20);
+const SLICE: Duration = Duration::from_millis(10);
 /// How long what is left in the ring may take after a signal, when records were lost anyway: the tracer cannot keep up, and the user waits.
-const REST_WHEN_LOSING: Duration = Duration::from_millis(50);
+const REST_WHEN_LOSING: Duration = Duration::from_millis(20);
 /// How long it may take otherwise.
 const REST_MAX: Duration = Duration::from_secs(1);
 const SIGINT: i32 = 2;
